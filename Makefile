@@ -1,0 +1,55 @@
+# Every target sets up $(VENV) and builds by itself. The two to know: make demo, make test.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+PY = $(BIN)/python
+READY = $(VENV)/.wsfast-ready
+BUILT = $(VENV)/.wsfast-built
+SOURCES := $(wildcard src_c/*.c src_c/*.h) $(shell find wsfast -name '*.pyx' -o -name '*.pxd')
+ASAN = $(CURDIR)/build/asan
+SANITIZED = WSFAST_SANITIZE=1 LD_PRELOAD=$$(gcc -print-file-name=libasan.so) PYTHONMALLOC=malloc \
+	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+	PYTHONSAFEPATH=1 PYTHONPATH=$(ASAN)/lib
+
+.PHONY: demo test quick asan bench peers scale conformance fuzz lint annotate wheel clean
+
+demo: $(BUILT)  # the echo server and the load generator against each other
+	$(BIN)/wsfast-bench -c 100 -d 5s
+test: $(BUILT)  # everything but the Autobahn suite
+	$(BIN)/pytest tests wheels
+quick: $(BUILT)  # without the slow ones
+	$(BIN)/pytest tests -m "not slow"
+asan: $(BUILT)  # the quick tests under the address and undefined-behaviour sanitizers
+	WSFAST_SANITIZE=1 $(PY) setup.py -q build --build-base $(ASAN) --build-lib $(ASAN)/lib
+	$(SANITIZED) $(BIN)/pytest tests --capture=sys -m "not slow and not source"
+bench: $(BUILT)  # kernels and protocol
+	for each in bench/bench_*.py; do $(PY) -m bench.$$(basename $$each .py) || exit 1; done
+peers: $(BUILT)  # servers side by side
+	$(PY) bench/peers.py
+scale: $(BUILT)  # 40,000 connections
+	$(PY) bench/scale.py
+conformance: $(BUILT)  # the Autobahn suite; needs a CPython 2.7
+	$(PY) tests/autobahn/run.py
+fuzz: $(BUILT)
+	$(PY) tests/fuzz/run.py
+lint: $(BUILT)
+	$(BIN)/pytest -q tests/test_source.py tests/test_layers.py tests/test_mirror.py
+annotate: $(READY)  # build/cython/**/*.html: the whiter, the less Python
+	WSFAST_ANNOTATE=1 $(PY) setup.py -q build_ext --inplace
+wheel: $(BUILT)  # the sdist, and the wheel that comes out of it
+	wheels/build.sh $(PY)
+	WSFAST_DIST=dist $(BIN)/pytest wheels
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	find wsfast tests bench '(' -name '*.so' -o -name __pycache__ ')' -prune -exec rm -rf {} +
+	rm -f $(BUILT)
+
+$(READY): pyproject.toml setup.py
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install -qq --upgrade 'pip>=25.1'
+	$(PY) -m pip install -qq --group test --group peers
+	$(PY) -m pip install -qq --no-build-isolation -e '.[bench]'
+	touch $@
+$(BUILT): $(READY) $(SOURCES)
+	$(PY) setup.py -q build_ext --inplace
+	touch $@
