@@ -1,0 +1,139 @@
+"""What every test starts from: the paths, hypothesis' profile, and a look at what a test left."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+__all__ = [
+    "nothing_left_alive",
+    "nothing_left_behind",
+    "pytest_configure",
+    "pytest_report_header",
+    "root",
+]
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# At the end, so that make asan can put another build of wsfast in front.
+sys.path.append(str(ROOT))
+
+#: Tests of these names and all of tests/system open sockets and loops: objects are counted.
+WITH_SOCKETS = {
+    *("poller", "selector", "files", "callback", "transport", "endpoint", "listener"),
+    *("server", "client", "asyncio", "echo", "loadgen"),
+}
+
+try:
+    import hypothesis
+except ModuleNotFoundError:  # the property tests then skip by name
+    pass
+else:
+    # No deadline: on a shared machine a stalled example is no bug.
+    hypothesis.settings.register_profile("wsfast", deadline=None, print_blob=True)
+    hypothesis.settings.load_profile("wsfast")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Under make asan: stop if what would be tested is not the sanitized build."""
+    if os.environ.get("WSFAST_SANITIZE"):
+        binary = importlib.import_module("wsfast.mask").__file__ or ""
+        if b"__asan_init" not in Path(binary).read_bytes():
+            pytest.exit(f"{binary} is not built with WSFAST_SANITIZE", returncode=3)
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Says which build of wsfast is tested."""
+    spec = importlib.util.find_spec("wsfast")
+    return f"wsfast: {spec.origin if spec else 'not installed'}"
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The top of the checkout."""
+    return ROOT
+
+
+def open_descriptors() -> dict[str, str]:
+    """Sockets, epoll sets, timers and event descriptors of this process: number to what it is."""
+    found = {}
+    for number in os.listdir("/proc/self/fd"):
+        try:
+            target = os.readlink(f"/proc/self/fd/{number}")
+        except OSError:  # the descriptor of the listing itself
+            continue
+        if target.startswith(("socket:", "anon_inode:")):
+            found[number] = target
+    return found
+
+
+def children() -> set[str]:
+    """Process ids of the children that this thread started, the dead but unreaped included."""
+    try:
+        return set(Path("/proc/thread-self/children").read_text(encoding="ascii").split())
+    except OSError:  # a kernel without CONFIG_PROC_CHILDREN
+        return set()
+
+
+def live_objects() -> dict[str, int]:
+    """How many selectors, and endpoints and other streams, are alive: class name to count."""
+    selector = sys.modules.get("wsfast.selector")
+    if selector is None:
+        return {}
+    gc.collect()
+    counts: dict[str, int] = {}
+    for each in gc.get_objects():
+        if issubclass(type(each), (selector.EpollSelector, selector.Stream)):
+            counts[type(each).__name__] = counts.get(type(each).__name__, 0) + 1
+    return counts
+
+
+def grown(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:
+    """The counts that rose, as differences."""
+    return {name: n - before.get(name, 0) for name, n in after.items() if n > before.get(name, 0)}
+
+
+def new_descriptors(before: dict[str, str]) -> list[str]:
+    """Descriptors opened since, once more after a collection: garbage is not yet a leak."""
+    if open_descriptors().items() <= before.items():
+        return []
+    gc.collect()
+    return [f"{fd} ({what})" for fd, what in open_descriptors().items() - before.items()]
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    """Fails a test that leaves a descriptor of the loop's kind or a child process behind."""
+    if not os.path.isdir("/proc/self/fd"):
+        yield
+        return
+    descriptors, processes = open_descriptors(), children()
+    yield
+    left = new_descriptors(descriptors)
+    left += [f"process {number}" for number in children() - processes]
+    if left:
+        pytest.fail(f"left behind: {', '.join(left)}")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def nothing_left_alive(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fails a module whose tests leave a selector or an endpoint alive.
+
+    Once for each module: a collection and a walk over all objects cost a tenth of a second.
+    """
+    path = request.node.path
+    if "system" not in path.parts and path.stem.split("_")[1] not in WITH_SOCKETS:
+        yield
+        return
+    before = live_objects()
+    yield
+    left = grown(before, live_objects())
+    if left:
+        pytest.fail(f"left alive: {left}")
