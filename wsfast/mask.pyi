@@ -1,0 +1,6 @@
+from typing_extensions import Buffer
+
+__all__ = ["apply_mask", "apply_mask_in_place"]
+
+def apply_mask(data: Buffer, mask: Buffer, offset: int = 0) -> bytes: ...
+def apply_mask_in_place(buffer: Buffer, mask: Buffer, offset: int = 0) -> None: ...
