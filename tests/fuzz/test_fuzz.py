@@ -1,0 +1,84 @@
+"""The fuzzer itself: a short run is clean, planted bugs are found and shrunk to a dialogue."""
+
+from __future__ import annotations
+
+import importlib.util
+import random
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from wsfast.rfc6455 import Role
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="module")
+def fuzzer() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("fuzz_connection", HERE / "fuzz_connection.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_short_run_finds_nothing(fuzzer):
+    count, failed = fuzzer.fuzz(6455, lambda count: count == 1000)
+    assert failed is None, f"{fuzzer.check(failed)}\n{fuzzer.golden_case(failed)}"
+    assert count == 1000
+
+
+def test_a_seed_repeats_itself(fuzzer):
+    first, second = random.Random(7), random.Random(7)
+    cases = [fuzzer.make_case(first) for _ in range(50)]
+    assert cases == [fuzzer.make_case(second) for _ in range(50)]
+
+
+def test_streams_reach_what_they_should(fuzzer):
+    """Among 2,000 streams every rule is broken, and many are valid."""
+    choose, seen = random.Random(1), {}
+    for _ in range(2000):
+        case = fuzzer.make_case(choose)
+        reference = fuzzer.ReferenceReceiver(case.role, **dict(case.limits))
+        reference.feed(case.data)
+        seen[reference.broken] = seen.get(reference.broken, 0) + 1
+    assert seen[""] > 200
+    rules = "rsv mask opcode control fragments length limit text".split()
+    assert all(seen.get(rule, 0) > 10 for rule in [*rules, "close code", "close payload"]), seen
+
+
+def test_a_planted_bug_is_found_and_shrunk(fuzzer, monkeypatch):
+    """A connection that loses empty pings, and one whose events depend on the cut."""
+    real = fuzzer.ours
+
+    def loses_empty_pings(case):
+        events, answers = real(case)
+        return [event for event in events if event[1] != fuzzer.Ping(b"")], answers
+
+    monkeypatch.setattr(fuzzer, "ours", loses_empty_pings)
+    _, failed = fuzzer.fuzz(1, lambda count: count == 5000)
+    assert failed is not None
+    assert fuzzer.check(failed).startswith("reference: events")
+    empty_ping = 6 if failed.role is Role.SERVER else 2
+    assert len(failed.data) == empty_ping
+    assert fuzzer.golden_case(failed).startswith(f"```{failed.role.name.lower()}\n< 89 ")
+
+
+def test_an_oracle_that_raises_is_a_finding(fuzzer, monkeypatch):
+    def broken(case):
+        raise ZeroDivisionError("of the oracle")
+
+    monkeypatch.setitem(fuzzer.ORACLES, "reference", broken)
+    case = fuzzer.Case(Role.SERVER, b"")
+    assert fuzzer.check(case) == "reference: ZeroDivisionError: of the oracle"
+
+
+def test_the_command_runs_for_a_time():
+    command = [sys.executable, str(HERE / "run.py"), "--seconds", "0.2", "--seed", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "seed 1" in done.stdout
