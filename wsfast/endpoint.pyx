@@ -1,0 +1,494 @@
+# cython: language_level=3, freethreading_compatible=True, auto_pickle=False
+# cython: boundscheck=False, wraparound=False
+# (pointers with sizes checked by hand; an endpoint belongs to the thread of its loop)
+"""One socket, one connection and one handler: the only place where loop and protocol meet.
+
+A turn: the selector finds the socket readable, `on_ready` receives once into the loop's buffer,
+the connection walks the frames and calls the handler, what the handler sends gathers in the
+loop's cork, and the turn ends with one `send`. The sending half stands in wsfast.transport.
+
+The end (RFC 6455 7.1.1): after both Close frames a server closes TCP first; a client waits for
+that. After we failed the connection the socket is shut down for writing and drained for a moment,
+since closing it over unread bytes would reset it and the peer would never see our Close. Every
+wait has a deadline that incoming bytes do not move.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from libc.errno cimport EAGAIN, EINTR, errno
+from libc.string cimport memcpy
+
+from wsfast.buffer cimport Buffer
+from wsfast.connection cimport message_from
+from wsfast.frame cimport write_header
+from wsfast.loop cimport RECEIVE_BYTES
+from wsfast.mask cimport mask_in_place
+from wsfast.receiver cimport BINARY, PING, PONG, TEXT
+from wsfast.selector cimport EDGE, HANGUP, READABLE, WRITABLE
+from wsfast.settings cimport Settings
+
+import logging
+import os
+
+from wsfast.errors import ConnectFailed, LocalProtocolError
+from wsfast.rfc6455 import CloseCode, State
+
+cdef extern from *:
+    """
+    #include <sys/socket.h>
+    static int ws_socket_error(int fd) {
+        int error = 0;
+        socklen_t size = sizeof error;
+        return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) ? errno : error;
+    }
+    """
+    int ws_socket_error(int fd) nogil
+
+__all__ = ["Endpoint"]
+
+cdef enum:
+    LARGE_BYTES = 128 * 1024      # a payload from here on is sent from where it lies
+
+cdef double LINGER_SECONDS = 2.0  # how long a failed connection is drained
+cdef int INTERNAL_ERROR = CloseCode.INTERNAL_ERROR
+cdef int INVALID_DATA = CloseCode.INVALID_FRAME_PAYLOAD_DATA
+
+_log = logging.getLogger("wsfast")
+
+
+cdef class EndpointConnection(Connection):
+    """The protocol of an endpoint: passes on what arrives, writes where the endpoint says."""
+
+    cdef int on_message(
+        self, int opcode, const uint8_t *payload, size_t size, uint32_t key
+    ) except -1:
+        return self.owner.on_message(opcode, payload, size, key)
+
+    cdef int on_assembled(self, int opcode, bytes payload) except -1:
+        return self.owner.on_assembled(opcode, payload)
+
+    cdef int on_ping(self, bytes payload) except -1:
+        return self.owner.on_ping(payload)
+
+    cdef int on_pong(self, bytes payload) except -1:
+        return self.owner.on_pong(payload)
+
+    cdef int on_close(self, int close_code, str reason) except -1:
+        return self.owner.on_closed(close_code, reason)
+
+    cdef Buffer output(self):
+        return self.owner.output()
+
+    cdef bint output_is_full(self) noexcept:
+        return self.owner.blocked
+
+    cdef int write_frame(self, int first_byte, const uint8_t *payload, size_t size) except -1:
+        cdef Endpoint owner = self.owner
+        cdef Buffer cork = owner.loop.cork
+        if size < LARGE_BYTES or not self.is_server or owner.output() is not cork:
+            return Connection.write_frame(self, first_byte, payload, size)
+        cork.end += write_header(cork.reserve(14), <uint8_t>first_byte, size, False, 0)
+        return owner.write_large(payload, size)
+
+
+cdef class Endpoint(Transport):
+    """One WebSocket connection on a loop: what a handler gets as `ws`.
+
+    It belongs to the thread of its loop; another one goes through `selector.call_threadsafe`.
+
+    Attributes:
+        request: the `Request` (server) or `Accepted` (client) that opened it; in on_open only.
+        subprotocol: the negotiated one, str or None.
+        data: for the application; wsfast never touches it.
+    """
+
+    def __cinit__(self, *args, **kwargs):
+        self.phase = DONE
+
+    # --- for Python ------------------------------------------------------------------------
+
+    @property
+    def state(self):
+        """`State.CONNECTING`, `OPEN`, `CLOSING` or `CLOSED` (RFC 6455 section 4.1, 7.1)."""
+        if self.connection is None:
+            return State.CLOSED if self.phase == DONE else State.CONNECTING
+        return self.connection.state
+
+    cdef bint is_open(self) except -1:
+        if self.phase == CONNECTING or self.phase == OPENING:
+            raise LocalProtocolError("the connection is not open yet (RFC 6455 4.1)")
+        return (
+            self.phase == OPEN
+            and not self.connection.close_sent
+            and not self.connection.close_received
+        )
+
+    def send(self, message):
+        """Send a whole message: a str as text, a bytes-like object as binary.
+
+        Returns:
+            True if it is on its way, False if the connection is closing or closed.
+
+        Raises:
+            LocalProtocolError: the opening handshake is not over, or a ping exceeds 125 bytes.
+            TypeError, UnicodeEncodeError: the message is neither, or cannot be encoded.
+        """
+        if not self.is_open() or self.overflows():
+            return False
+        self.connection.send_message(message)
+        return True
+
+    def ping(self, payload=b""):
+        """Send a Ping of at most 125 bytes; returns and raises as `send` does."""
+        return self.control(PING, bytes(memoryview(payload)))
+
+    def pong(self, payload=b""):
+        """Send an unsolicited Pong of at most 125 bytes; returns and raises as `send` does."""
+        return self.control(PONG, bytes(memoryview(payload)))
+
+    cdef bint control(self, int opcode, bytes payload) except -1:
+        if not self.is_open() or self.overflows():
+            return False
+        self.connection.send_control(
+            opcode, <const uint8_t *>PyBytes_AS_STRING(payload), len(payload)
+        )
+        return True
+
+    def close(self, close_code=1000, close_reason=""):
+        """Start the closing handshake; a second call does nothing. Before opening it aborts.
+
+        Raises:
+            LocalProtocolError: code or reason must not be sent (RFC 6455 section 7.4).
+        """
+        if self.phase == OPEN:
+            self.connection.start_close(close_code, close_reason)
+            if self.blocked:  # no turn of ours may come before the deadline: set it now
+                self.settle()
+        elif self.phase == CONNECTING or self.phase == OPENING:
+            self.fail_opening(ConnectFailed("closed before the opening handshake was over"))
+
+    def disconnect(self):
+        """Close the socket at once, without a closing handshake: on_close comes with 1006."""
+        self.abort()
+
+    # --- for the opening handshake -----------------------------------------------------------
+
+    def write(self, data):
+        """Send bytes of the opening handshake as they are; nothing if the socket is closed.
+
+        Raises:
+            LocalProtocolError: TCP does not stand yet.
+        """
+        cdef bytes raw = bytes(memoryview(data))
+        if self.phase == CONNECTING:
+            raise LocalProtocolError("TCP does not stand yet")
+        if self.fd >= 0:
+            self.write_bytes(<const uint8_t *>PyBytes_AS_STRING(raw), len(raw))
+
+    def open(self, request, trailing, subprotocol=None, extension=None):
+        """The opening handshake succeeded; `trailing` came behind it in the same segment.
+
+        Nothing happens if the endpoint was closed in the meantime: on_failed has said so.
+        """
+        cdef bytes frames = trailing
+        if self.phase != OPENING:
+            return
+        self.request = request
+        self.subprotocol = subprotocol
+        self.start(<const uint8_t *>PyBytes_AS_STRING(frames), len(frames), extension)
+
+    def adopt(self, int fd):
+        """Own a non-blocking TCP socket whose connect is under way (clients)."""
+        self.attach(fd, CONNECTING)
+
+    def fail(self, error):
+        """The opening handshake came to nothing: on_connect_failed gets the error (clients)."""
+        self.fail_opening(error)
+
+    def refuse(self, response):
+        """Send an HTTP response in place of the handshake and end the connection."""
+        if self.phase != OPENING:
+            return
+        self.write(response)
+        self.opening = None
+        self.phase = REFUSED
+
+    # --- life ------------------------------------------------------------------------------
+
+    cdef int attach(self, int fd, Phase phase) except -1:
+        cdef uint32_t interest = EDGE | READABLE if phase == OPENING else EDGE | WRITABLE
+        self.loop.selector.add_stream(self, fd, interest)
+        self.phase = phase
+        self.settings.endpoints.add(self)
+        self.loop.selector.set_deadline(self, self.settings.opening_seconds)
+        return 0
+
+    cdef int start(self, const uint8_t *trailing, size_t size, object extension) except -1:
+        cdef Settings settings = self.settings
+        self.connection = EndpointConnection(
+            settings.role,
+            max_message_bytes=settings.max_message_bytes,
+            max_fragments=settings.max_fragments,
+            extension=extension,
+        )
+        self.connection.owner = self
+        self.opening = None
+        self.phase = OPEN
+        self.loop.selector.clear_deadline(self)
+        self.on_opened()
+        self.request = None
+        if size and self.phase == OPEN:
+            self.receive_trailing(trailing, size)
+        return 0
+
+    cdef int receive_trailing(self, const uint8_t *trailing, size_t size) except -1:
+        """Parse in a buffer of its own: the loop's may be in use, by another endpoint's turn."""
+        cdef Buffer held = self.loop.incoming
+        cdef Buffer incoming = Buffer()
+        memcpy(incoming.reserve(size), trailing, size)
+        self.loop.incoming = incoming
+        try:
+            self.connection.receive_bytes(incoming.data, size)
+        finally:
+            self.loop.incoming = held
+        return 0
+
+    cdef int abort(self) except -1:
+        if self.phase == CONNECTING or self.phase == OPENING:
+            return self.fail_opening(ConnectFailed("aborted before the handshake was over"))
+        if self.connection is not None:
+            self.connection.receive_end()
+        return self.close_socket()
+
+    cdef int fail_opening(self, object error) except -1:
+        self.close_socket()
+        try:
+            return self.on_failed(error)
+        except Exception:
+            return self.on_handler_error()
+
+    cdef int on_ready(self, uint32_t events) except -1:
+        # Reading stands here, not in a method of its own: every return behind a system call is
+        # mispredicted.
+        cdef Buffer incoming
+        cdef Py_ssize_t size
+        if self.phase == CONNECTING:
+            return self.finish_connect()
+        if events & WRITABLE and self.blocked:
+            self.flush_queue()
+            self.settle()
+        # A hang-up comes whatever was asked for: paused, what is left waits, and so does the end.
+        if not events & (READABLE | HANGUP) or not self.interest & READABLE:
+            return 0
+        incoming = self.loop.receive_buffer()
+        size = self.receive(incoming)
+        if size <= 0:
+            return self.on_no_bytes(size)
+        if size == RECEIVE_BYTES or events & HANGUP:
+            self.loop.selector.ask_again(self)
+        return self.take_turn(incoming.data, size)
+
+    cdef int finish_connect(self) except -1:
+        cdef int error = ws_socket_error(self.fd)
+        if error:
+            return self.fail_opening(ConnectFailed(error, os.strerror(error)))
+        self.phase = OPENING
+        try:
+            self.on_connected()
+        except Exception:
+            self.on_handler_error()
+        return self.update_interest()
+
+    cdef int on_deadline(self) except -1:
+        if self.phase == CONNECTING or self.phase == OPENING:
+            seconds = self.settings.opening_seconds
+            return self.fail_opening(
+                ConnectFailed(f"the opening handshake took longer than {seconds} s")
+            )
+        return self.abort()
+
+    cdef int on_turn_end(self) except -1:
+        if self.fd >= 0 and not self.blocked:
+            self.flush_queue()
+            self.settle()
+        return 0
+
+    # --- receiving -------------------------------------------------------------------------
+
+    cdef int on_no_bytes(self, Py_ssize_t size) except -1:
+        """The read brought nothing: 0 is the end of the peer's stream, for -1 errno says why."""
+        if size < 0 and (errno == EAGAIN or errno == EINTR):
+            return 0
+        if self.phase != OPENING:
+            return self.abort() if size < 0 else self.on_end()
+        if size < 0:
+            return self.fail_opening(ConnectFailed(errno, os.strerror(errno)))
+        if self.opening is None:
+            return self.fail_opening(ConnectFailed("the peer left before it sent a request"))
+        self.opening.receive_eof(self)
+        if self.fd < 0:
+            return 0
+        return self.fail_opening(ConnectFailed("the peer left during the opening handshake"))
+
+    cdef int on_end(self) except -1:
+        """The peer sends nothing more. It may still read: what is queued leaves first."""
+        self.ended = True
+        if self.connection is not None:
+            self.connection.receive_end()
+        self.update_interest()
+        return self.settle()
+
+    cdef int take_turn(self, const uint8_t *data, size_t size) except -1:
+        """Give one read to the protocol; send what came of it."""
+        self.loop.turn = self
+        try:
+            if self.phase == OPEN:
+                self.connection.receive_bytes(data, size)
+            elif self.phase == OPENING:
+                self.on_opening(data, size)
+        except Exception:
+            self.on_handler_error()
+        except BaseException:  # it leaves select(), and what is left of the read is lost
+            self.fail_internally()
+            self.loop.selector.at_turn_end(self)
+            raise
+        finally:
+            if self.connection is not None and self.connection.pong is not None:
+                if not self.blocked:
+                    self.connection.write_pong()
+            self.flush_cork()
+            self.loop.turn = None
+        return self.settle()
+
+    cdef int on_handler_error(self) except -1:
+        """The one place where a handler's exception ends: logged, and this connection fails."""
+        _log.exception("a handler failed; its connection is closed with 1011")
+        return self.fail_internally()
+
+    cdef int fail_internally(self) except -1:
+        if self.phase == OPEN:
+            return self.connection.fail(INTERNAL_ERROR, "internal error")
+        if self.phase == OPENING:
+            return self.fail_opening(ConnectFailed("the opening handshake failed on our side"))
+        return 0
+
+    cdef int on_connected(self) except -1:
+        self.opening = self.settings.opener()
+        self.opening.start(self)
+        return 0
+
+    cdef int on_opening(self, const uint8_t *data, size_t size) except -1:
+        if self.opening is None:
+            self.opening = self.settings.opener()
+        self.opening.receive(self, PyBytes_FromStringAndSize(<char *>data, size))
+        return 0
+
+    # --- upcalls ---------------------------------------------------------------------------
+
+    cdef int on_opened(self) except -1:
+        if self.settings.open_callback is not None:
+            self.settings.open_callback(self)
+        return 0
+
+    cdef int on_message(
+        self, int opcode, const uint8_t *payload, size_t size, uint32_t key
+    ) except -1:
+        cdef object message
+        if opcode == BINARY and self.settings.views:
+            mask_in_place(<uint8_t *>payload, size, key)
+            message = self.loop.incoming.view(payload, size)
+        else:
+            message = message_from(opcode, payload, size, key)
+            if message is None:
+                return self.connection.fail(INVALID_DATA, "text is not UTF-8 (RFC 6455 8.1)")
+        if self.settings.message_callback is not None:
+            self.settings.message_callback(self, message)
+        return 0
+
+    cdef int on_assembled(self, int opcode, bytes payload) except -1:
+        cdef object message = payload
+        if opcode == TEXT:
+            message = payload.decode()
+        elif self.settings.views:
+            message = memoryview(payload)
+        if self.settings.message_callback is not None:
+            self.settings.message_callback(self, message)
+        return 0
+
+    cdef int on_ping(self, bytes payload) except -1:
+        if self.settings.ping_callback is not None:
+            self.settings.ping_callback(self, payload)
+        return 0
+
+    cdef int on_pong(self, bytes payload) except -1:
+        if self.settings.pong_callback is not None:
+            self.settings.pong_callback(self, payload)
+        return 0
+
+    cdef int on_closed(self, int close_code, str reason) except -1:
+        try:
+            if self.settings.close_callback is not None:
+                self.settings.close_callback(self, close_code, reason)
+        except Exception:
+            self.on_handler_error()
+        return 0
+
+    cdef int on_failed(self, object error) except -1:
+        if self.settings.failed_callback is not None:
+            self.settings.failed_callback(self, error)
+        return 0
+
+    # --- sending ---------------------------------------------------------------------------
+
+    cdef bint overflows(self) except -1:
+        """Whether the peer reads so slowly that the connection had to be given up."""
+        if not self.blocked or self.queued() <= self.settings.max_queue_bytes:
+            return False
+        _log.warning("a peer left %d bytes unread; its connection is aborted", len(self.queue))
+        self.abort()
+        return True
+
+    cdef int on_drained(self) except -1:
+        """The peer has caught up: the pong that waited goes first."""
+        if self.phase != OPEN or self.connection.close_received:
+            return 0
+        if not self.blocked:
+            self.connection.write_pong()
+        if self.paused and self.settings.drain_callback is not None:
+            self.paused = False  # what the handler sends now counts anew
+            try:
+                self.settings.drain_callback(self)
+            except Exception:
+                self.on_handler_error()
+        return 0
+
+    # --- the end ---------------------------------------------------------------------------
+
+    cdef int settle(self) except -1:
+        """Take the next step towards the end, if the connection is on its way there (7.1.1)."""
+        cdef EndpointConnection connection = self.connection
+        if self.fd < 0 or self.phase == OPENING or self.phase == CONNECTING:
+            return 0
+        if self.phase == OPEN and not connection.close_sent and not self.ended:
+            return 0
+        if self.ended and self.queue is None:
+            return self.close_socket()
+        if not self.closing:
+            self.closing = True
+            self.loop.selector.set_deadline(self, self.settings.closing_seconds)
+        if self.queue is not None or self.lingering:
+            return 0
+        if self.phase == REFUSED or connection.failed:
+            self.shut_down()
+            self.loop.selector.set_deadline(self, LINGER_SECONDS)
+        elif connection.close_received and connection.is_server:
+            self.close_socket()
+        return 0
+
+    cdef int on_detached(self) except -1:
+        self.phase = DONE
+        self.opening = None
+        self.request = None
+        self.settings.endpoints.discard(self)
+        if self.connection is not None:
+            self.connection.owner = None
+        return 0

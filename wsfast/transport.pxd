@@ -1,0 +1,42 @@
+"""One socket on a loop: gathers what is sent, and queues what the kernel does not take."""
+
+from libc.stdint cimport uint8_t
+
+from wsfast.buffer cimport Buffer
+from wsfast.loop cimport Loop
+from wsfast.selector cimport Stream
+from wsfast.settings cimport Settings
+
+
+cdef class Transport(Stream):
+    cdef readonly Settings settings       # shared with its siblings
+    cdef Loop loop                        # settings.loop, one step nearer
+    cdef Buffer queue                     # bytes that wait to be sent; None: none
+    cdef bint blocked                     # the kernel took less than all: waiting for WRITABLE
+    cdef bint paused                      # reading stopped at the high-water mark
+    cdef bint lingering                   # shut down for writing; what still comes is thrown away
+    cdef bint ended                       # the peer sends nothing more; it may still read
+
+    # sending: gathered, and written once at the end of the turn
+    cdef Buffer output(self)              # where the next bytes go
+    cdef int write_bytes(self, const uint8_t *data, size_t size) except -1
+    cdef int write_large(self, const uint8_t *data, size_t size) except -1    # no copy; in turn on
+    cdef int flush_cork(self) except -1   # send what was gathered in this turn
+    cdef int flush_queue(self) except -1  # send what was gathered outside of it, or left over
+    cdef size_t queued(self) noexcept     # bytes in the queue
+
+    # receiving
+    cdef Py_ssize_t receive(self, Buffer incoming) except? -1     # 0: the end; -1: errno says
+    cdef int update_interest(self) except -1      # after paused, blocked or lingering changed
+
+    # the end
+    cdef int shut_down(self) except -1    # say that nothing more comes; throw away what still does
+    cdef int close_socket(self) except -1         # now; a second call does nothing
+
+    # for subclasses
+    cdef int on_drained(self) except -1   # the queue is empty, or paused and at low water, again
+    cdef int on_detached(self) except -1  # the socket was closed
+
+    # private
+    cdef int enqueue(self, const uint8_t *data, size_t size) except -1
+    cdef object address(self, object question)

@@ -1,0 +1,19 @@
+from typing import Any
+
+from typing_extensions import Self
+
+from wsfast.selector import Stream
+from wsfast.settings import Settings
+
+__all__ = ["Transport"]
+
+class Transport(Stream):
+    def __new__(cls, settings: Settings, *args: object, **kwargs: object) -> Self: ...
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def buffered_bytes(self) -> int: ...
+    @property
+    def remote_address(self) -> Any: ...
+    @property
+    def local_address(self) -> Any: ...
