@@ -1,0 +1,467 @@
+"""The server: where it listens, whom it lets in, and how it ends."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import wsfast.server
+from sockets import Net, Recorder, goodbye, network, request_head, text
+from wire import TEXT
+from wsfast.errors import LocalProtocolError
+from wsfast.handshake import Refusal
+from wsfast.loop import Loop
+from wsfast.server import Server, serve, stop_on_signal
+
+ROOT = Path(wsfast.server.__file__).resolve().parents[1]
+
+SERVE = """
+import sys, time
+from wsfast.loop import Loop
+from wsfast.server import serve
+class Echo:
+    def on_message(self, ws, message):
+        ws.send(message)
+    def on_close(self, ws, code, reason):
+        print("closed", code, flush=True)
+loop = Loop()
+begun = []
+def ready():
+    begun.append(time.process_time())
+    print("ready", flush=True)
+loop.selector.call_threadsafe(ready)
+serve(Echo(), unix=sys.argv[1], loop=loop, closing_seconds=float(sys.argv[2]))
+print("cpu", time.process_time() - begun[0])
+"""
+
+
+@pytest.fixture
+def net(request: pytest.FixtureRequest) -> Iterator[Net]:
+    yield from network(request)
+
+
+def has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+ipv6 = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6 loopback")
+
+
+# --- where it listens ----------------------------------------------------------------------------
+
+
+def test_addresses_and_connections(net: Net) -> None:
+    server = net.server(Recorder())
+    [(host, port)] = server.addresses
+    assert host == "127.0.0.1" and port > 0
+    peer = net.peer(server).upgrade()
+    assert server.connections == 1
+    server.stop_listening()
+    assert server.addresses == []
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((host, port))
+    assert server.connections == 1 and not peer.ended
+
+
+@ipv6
+def test_ipv6(net: Net) -> None:
+    server = Server(Recorder(echo=True), "::1", 0, loop=net.loop)
+    net.servers.append(server)
+    peer = net.adopt(socket.create_connection(server.addresses[0][:2])).upgrade()
+    peer.send(text("six"))
+    peer.expect((TEXT, b"six"))
+
+
+def two_addresses(monkeypatch: pytest.MonkeyPatch, *hosts: str) -> None:
+    """Let every name resolve to these, as localhost does where it has two."""
+    found: list[tuple[Any, ...]] = []
+    for host in hosts:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        address = (host, 0, 0, 0) if ":" in host else (host, 0)
+        found.append((family, socket.SOCK_STREAM, 6, "", address))
+    monkeypatch.setattr(wsfast.server.socket, "getaddrinfo", lambda *args, **options: found)
+
+
+@ipv6
+def test_port_0_is_one_port_for_both_families(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    two_addresses(monkeypatch, "127.0.0.1", "::1")
+    server = net.server(Recorder())
+    assert len(server.addresses) == 2
+    assert len({address[1] for address in server.addresses}) == 1
+    monkeypatch.undo()
+
+
+@ipv6
+def test_port_0_that_is_taken_on_the_second_family_is_another(
+    net: Net, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two_addresses(monkeypatch, "127.0.0.1", "::1")
+    real = wsfast.server._bind
+    failing = [errno.EADDRINUSE, errno.EADDRINUSE]
+
+    def bind(family: Any, address: Any, *args: Any) -> socket.socket:
+        if family == socket.AF_INET6 and failing:
+            raise OSError(failing.pop(), "taken")
+        return real(family, address, *args)
+
+    monkeypatch.setattr(wsfast.server, "_bind", bind)
+    server = net.server(Recorder())
+    assert not failing and len({address[1] for address in server.addresses}) == 1
+    monkeypatch.undo()
+
+
+def test_an_address_that_is_not_there_is_left_out(
+    net: Net, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """198.51.100.1 is for documentation (RFC 5737): no machine has it."""
+    two_addresses(monkeypatch, "198.51.100.1", "127.0.0.1")
+    server = net.server(Recorder())
+    assert [address[0] for address in server.addresses] == ["127.0.0.1"]
+    two_addresses(monkeypatch, "198.51.100.1")
+    with pytest.raises(OSError, match="198.51.100.1"):
+        Server(Recorder(), "nowhere", 0)
+
+
+def test_a_busy_port_is_named(net: Net) -> None:
+    port = net.server(Recorder()).addresses[0][1]
+    with pytest.raises(OSError, match=rf"cannot listen on \('127.0.0.1', {port}\)") as raised:
+        Server(Recorder(), "127.0.0.1", port, loop=net.loop)
+    assert raised.value.errno == errno.EADDRINUSE
+
+
+@pytest.mark.parametrize("port", [65536, 99999, -1, "8765"])
+def test_a_port_that_is_none_is_named(net: Net, port: Any) -> None:
+    with pytest.raises(ValueError, match=f"port is {port!r}, not in 0..65535"):
+        Server(Recorder(), port=port, loop=net.loop)
+
+
+@pytest.mark.parametrize("host", ["nobody.invalid", "a" * 64])
+def test_a_host_that_cannot_be_resolved_is_named(
+    net: Net, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def getaddrinfo(name: str, *args: Any, **options: Any) -> None:
+        name.encode("idna")  # as the real one: UnicodeError for a label that is too long
+        raise socket.gaierror(-2, "unknown")
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    with pytest.raises(OSError, match=f"cannot resolve '{host}': .*(unknown|too long)"):
+        Server(Recorder(), host, loop=net.loop)
+
+
+def test_reuse_port_shares_connections_out(net: Net) -> None:
+    if not hasattr(socket, "SO_REUSEPORT"):
+        pytest.skip("this platform has no SO_REUSEPORT")
+    first = net.server(Recorder(echo=True), reuse_port=True)
+    port = first.addresses[0][1]
+    second = Server(Recorder(echo=True), "127.0.0.1", port, loop=net.loop, reuse_port=True)
+    net.servers.append(second)
+    for _ in range(64):
+        net.peer(first)
+    net.until(lambda: first.connections + second.connections == 64)
+    assert first.connections and second.connections
+
+
+def test_unix_socket(net: Net, tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    server = Server(Recorder(echo=True), unix=str(path), loop=net.loop)
+    assert server.addresses == [str(path)]
+    connected = socket.socket(socket.AF_UNIX)
+    connected.connect(str(path))
+    peer = net.adopt(connected).upgrade()
+    peer.send(text("local"))
+    peer.expect((TEXT, b"local"))
+    peer.close()
+    server.close()
+    assert not path.exists()
+
+
+# --- whom it lets in -----------------------------------------------------------------------------
+
+
+def answer(net: Net, server: Server, request: bytes) -> tuple[bytes, bytes]:
+    """Head and body of the answer to a request, up to the end of the connection."""
+    peer = net.peer(server)
+    peer.send(request)
+    head = peer.take_head()
+    net.until(lambda: peer.ended)
+    assert peer.error is None
+    peer.close()
+    return head, bytes(peer.received)
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", 426),
+        (b"POST / HTTP/1.1\r\nHost: a\r\n\r\n", 405),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400),
+        (request_head().replace(b": 13", b": 12"), 426),
+        (request_head(*(f"X-{n}: 1" for n in range(200))), 431),
+        (request_head("X-Long: " + "x" * 20000), 431),
+    ],
+)
+def test_other_requests_get_their_http_answer(net: Net, request_: bytes, status: int) -> None:
+    handler = Recorder()
+    server = net.server(handler)
+    head, body = answer(net, server, request_)
+    assert head.startswith(b"HTTP/1.1 %d " % status)
+    assert b"\r\nConnection: close\r\n" in head or b"\r\nConnection: Upgrade, close\r\n" in head
+    assert b"Content-Length: %d\r\n" % len(body) in head
+    net.until(lambda: not server.connections)
+    assert "open" not in handler.names()
+
+
+def test_the_refusal_arrives_though_more_follows(net: Net) -> None:
+    server = net.server(Recorder())
+    head, _ = answer(net, server, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" + bytes(1 << 20))
+    assert head.startswith(b"HTTP/1.1 426 ")
+
+
+def test_on_request_refuses_with_status_headers_and_body(net: Net) -> None:
+    class Gate(Recorder):
+        def on_request(self, request: Any) -> Refusal | None:
+            if request.path == "/open":
+                return None
+            return Refusal(401, headers=[("WWW-Authenticate", "Basic")], body=b"who?")
+
+    handler = Gate(echo=True)
+    server = net.server(handler)
+    head, body = answer(net, server, request_head(target="/closed"))
+    assert head.startswith(b"HTTP/1.1 401 Unauthorized\r\n")
+    assert b"\r\nWWW-Authenticate: Basic\r\n" in head and body == b"who?"
+    peer = net.peer(server)
+    peer.send(request_head(target="/open"))
+    assert peer.take_head().startswith(b"HTTP/1.1 101 ")
+    assert handler.names() == ["open"]
+
+
+@pytest.mark.parametrize(
+    ("origins", "origin", "accepted"),
+    [
+        (None, "https://anywhere.example", True),
+        ("same-origin", "http://127.0.0.1", True),
+        ("same-origin", "https://evil.example", False),
+        ("same-origin", None, False),
+        (["https://a.example", None], "https://a.example", True),
+        (["https://a.example", None], "https://b.example", False),
+        (["https://a.example", None], None, True),
+        ([], "https://a.example", False),
+    ],
+)
+def test_origins(net: Net, origins: Any, origin: str | None, accepted: bool) -> None:
+    handler = Recorder()
+    peer = net.peer(net.server(handler, origins=origins))
+    peer.send(request_head(*([f"Origin: {origin}"] if origin else [])))
+    head = peer.take_head()
+    assert head.startswith(b"HTTP/1.1 101 " if accepted else b"HTTP/1.1 403 ")
+    assert bool(handler.endpoints) is accepted
+
+
+@pytest.mark.parametrize(
+    ("origin", "accepted"),
+    [(None, True), ("http://127.0.0.1", True), ("https://evil.example", False)],
+)
+def test_by_default_foreign_pages_are_refused(
+    net: Net, origin: str | None, accepted: bool
+) -> None:
+    peer = net.peer(net.server(Recorder()))
+    peer.send(request_head(*([f"Origin: {origin}"] if origin else [])))
+    assert peer.take_head().startswith(b"HTTP/1.1 101 " if accepted else b"HTTP/1.1 403 ")
+
+
+def test_a_unix_path_that_nobody_serves_is_taken_over(tmp_path: Path) -> None:
+    path = str(tmp_path / "socket")
+    with socket.socket(socket.AF_UNIX) as killed:
+        killed.bind(path)
+    server = Server(Recorder(), unix=path)
+    try:
+        with pytest.raises(OSError, match="in use"):  # this one is served
+            Server(Recorder(), unix=path)
+    finally:
+        server.close()
+        server.loop.close()
+    (tmp_path / "file").write_text("not a socket")
+    with pytest.raises(OSError, match="in use"):
+        Server(Recorder(), unix=str(tmp_path / "file"))
+    assert (tmp_path / "file").read_text() == "not a socket"
+
+
+@pytest.mark.parametrize("wrong", ["*", ["https://*.example"], ["example.com"], [""]])
+def test_an_origin_that_is_none_raises_at_construction(net: Net, wrong: Any) -> None:
+    with pytest.raises(ValueError, match="allowed origin"):
+        net.server(Recorder(), origins=wrong)
+
+
+@pytest.mark.parametrize(
+    ("ours", "offered", "chosen"),
+    [
+        (["b", "a"], "a, b", "b"),
+        (["c"], "a, b", None),
+        ([], "a", None),
+        (["a"], None, None),
+    ],
+)
+def test_subprotocols(net: Net, ours: list[str], offered: str | None, chosen: str | None) -> None:
+    handler = Recorder()
+    peer = net.peer(net.server(handler, subprotocols=ours))
+    peer.send(request_head(*([f"Sec-WebSocket-Protocol: {offered}"] if offered else [])))
+    head = peer.take_head()
+    assert (b"Sec-WebSocket-Protocol" in head) is (chosen is not None)
+    assert handler.endpoints[0].subprotocol == chosen
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [("chat", TypeError), (["a b"], LocalProtocolError), (["a", "a"], LocalProtocolError)],
+)
+def test_subprotocols_that_are_none_raise_at_construction(
+    net: Net, wrong: Any, error: type[Exception]
+) -> None:
+    with pytest.raises(error, match="subprotocols"):
+        net.server(Recorder(), subprotocols=wrong)
+
+
+@pytest.mark.parametrize("wrong", [{"max_head_bytes": 0}, {"max_headers": -1}])
+def test_head_limits_that_are_none_raise_at_construction(net: Net, wrong: Any) -> None:
+    with pytest.raises(ValueError, match="must be 1 or more"):
+        net.server(Recorder(), **wrong)
+
+
+def test_limits_go_to_the_settings(net: Net) -> None:
+    server = net.server(Recorder(), max_message_bytes=5, views=True)
+    assert server.settings.max_message_bytes == 5 and server.settings.views
+    peer = net.peer(server).upgrade()
+    peer.send(text("123456"))
+    peer.expect_close(1009)
+    with pytest.raises(TypeError):
+        Server(Recorder(), no_such_limit=1)
+    with pytest.raises(ValueError):
+        Server(Recorder(), max_message_bytes=0)
+
+
+# --- how it ends ---------------------------------------------------------------------------------
+
+
+def test_close_says_1001_and_waits_for_the_answers(net: Net) -> None:
+    handler = Recorder()
+    server = net.server(handler)
+    asked = net.peer(server)
+    peers = [net.peer(server).upgrade() for _ in range(3)]
+    net.until(lambda: server.connections == 4)
+    answered: list[object] = []
+
+    def answer_close(peer: Any) -> None:
+        peer.pull_more()
+        if peer.frames:
+            answered.append(peer.frames[0])
+            peer.send(goodbye(1001))
+
+    for peer in peers:
+        peer.pull_more, peer.pull = peer.pull, lambda peer=peer: answer_close(peer)
+    server.close()
+    assert answered == [(8, b"\x03\xe9server shutdown")] * 3
+    assert handler.closes == [(1001, "")] * 3
+    assert server.connections == 0
+    net.until(lambda: asked.ended)
+
+
+def test_close_cuts_those_that_do_not_answer(net: Net) -> None:
+    handler = Recorder()
+    server = net.server(handler, closing_seconds=0.1)
+    peer = net.peer(server).upgrade()
+    server.close(1012, "restart")
+    assert handler.closes == [(1006, "")]
+    peer.expect_close(1012)
+    server.close()
+
+
+class Serving:
+    """`serve` in a process of its own, on a Unix socket."""
+
+    def __init__(self, path: Path, closing_seconds: float) -> None:
+        self.path = path
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", SERVE, str(path), str(closing_seconds)],
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            text=True,
+        )
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == "ready\n"
+
+    def connect(self) -> socket.socket:
+        connected = socket.socket(socket.AF_UNIX)
+        connected.connect(str(self.path))
+        return connected
+
+    def finish(self) -> list[str]:
+        """Wait for the end: what it printed since."""
+        out, _ = self.process.communicate(timeout=20)
+        return out.split("\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_closes_with_1001_and_exits_with_0(
+    net: Net, tmp_path: Path, number: signal.Signals
+) -> None:
+    serving = Serving(tmp_path / "socket", 10)
+    peer = net.adopt(serving.connect()).upgrade()
+    serving.process.send_signal(number)
+    peer.expect((8, b"\x03\xe9server shutdown"))
+    peer.send(goodbye(1001))
+    net.until(lambda: peer.ended)
+    printed = serving.finish()
+    assert serving.process.returncode == 0
+    assert printed[0] == "closed 1001"
+    assert not serving.path.exists()
+
+
+def test_after_a_signal_it_waits_without_spinning(net: Net, tmp_path: Path) -> None:
+    serving = Serving(tmp_path / "socket", 1)
+    peer = net.adopt(serving.connect()).upgrade()
+    serving.process.send_signal(signal.SIGTERM)
+    net.until(lambda: peer.ended)
+    printed = serving.finish()
+    assert serving.process.returncode == 0
+    assert printed[0] == "closed 1006"
+    assert float(printed[1].split()[1]) < 0.3, "seconds of CPU, in one second of waiting"
+
+
+def test_a_signal_at_once_is_not_lost(tmp_path: Path) -> None:
+    serving = Serving(tmp_path / "socket", 1)
+    serving.process.send_signal(signal.SIGTERM)
+    serving.finish()
+    assert serving.process.returncode == 0
+
+
+def test_signal_handlers_are_put_back() -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    loop = Loop()
+    with stop_on_signal(loop):
+        signal.raise_signal(signal.SIGTERM)
+        loop.run()
+        assert loop.selector.select(0) == []
+    loop.close()
+    assert before == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    assert signal.set_wakeup_fd(-1) == -1
+
+
+def test_serve_passes_its_options_on() -> None:
+    with pytest.raises(OSError):
+        serve(Recorder(), "198.51.100.1", 0, reuse_port=True)
+    with pytest.raises(TypeError):
+        serve(Recorder(), no_such_option=1)
