@@ -1,0 +1,7 @@
+"""python -m wsfast.echo is wsfast-echo."""
+
+from wsfast.echo.cli import main
+
+__all__: list[str] = []
+
+main()

@@ -1,0 +1,7 @@
+"""The echo without a Python object per message."""
+
+from wsfast.endpoint cimport Endpoint
+
+
+cdef class EchoEndpoint(Endpoint):
+    pass
