@@ -1,0 +1,203 @@
+"""wsfast.loadgen.command: options become a plan, and nonsense a usage error before any work."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import sys
+from typing import NamedTuple
+
+import pytest
+
+if not sys.platform.startswith("linux"):
+    pytest.skip("the engine runs on epoll", allow_module_level=True)
+pytest.importorskip("numpy")
+pytest.importorskip("rich")
+pytest.importorskip("click")
+command = pytest.importorskip("wsfast.loadgen.command")
+
+from wsfast.loadgen.results import Results  # noqa: E402
+
+URL = "ws://127.0.0.1:9/path"
+
+
+class Recorder:
+    """Stands in for the coordinator: keeps its arguments, and returns given counts."""
+
+    def __init__(self, **counts):
+        self.counts = {"asked": 1, "opened": 1, "sent": 1, "received": 1, **counts}
+        self.interrupted = False
+
+    def __call__(self, plans, *, settings, target_pid, on_progress):
+        self.plans, self.settings, self.target_pid = plans, settings, target_pid
+        return self
+
+    def run(self):
+        results = Results(settings=self.settings, interrupted=self.interrupted)
+        results.counts.update(self.counts)
+        return results
+
+
+@pytest.fixture
+def recorder(monkeypatch):
+    recorder = Recorder()
+    monkeypatch.setattr(command, "Coordinator", recorder)
+    return recorder
+
+
+class Ran(NamedTuple):
+    exit_code: int
+    stdout: str
+    stderr: str
+
+
+def invoke(*arguments):
+    """Run the command as its entry does (click's own runner mixes stderr in before click 8.2)."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        with pytest.raises(SystemExit) as ended:
+            command.bench.main(list(arguments), prog_name="wsfast-bench")
+    return Ran(ended.value.code, out.getvalue(), err.getvalue())
+
+
+def test_defaults(recorder):
+    assert invoke(URL).exit_code == 0
+    (plan,) = recorder.plans
+    assert (plan.url, plan.address, plan.port) == (URL, "127.0.0.1", 9)
+    assert (plan.connections, plan.in_flight, plan.size, plan.text) == (100, 1, 20, False)
+    assert (plan.seconds, plan.messages, plan.connect_rate) == (10.0, None, None)
+    assert plan.sources == ("127.0.0.2",)
+    assert recorder.target_pid is None
+
+
+def test_every_option(recorder):
+    cpu = str(min(os.sched_getaffinity(0)))
+    arguments = "-c 1k -d 2m -n 1m -s 16k -p 4 -w 3 -t --connect-rate 2k --connect-timeout 1s"
+    arguments += f" --drain 500ms --bind none --cpu {cpu} --target-pid 7 --json -q"
+    result = invoke(URL, *arguments.split())
+    assert result.exit_code == 0
+    plans = recorder.plans
+    assert sum(plan.connections for plan in plans) == 1000
+    assert sum(plan.messages for plan in plans) == 10**6
+    plan = plans[0]
+    assert (plan.seconds, plan.size, plan.in_flight, plan.text) == (120.0, 16384, 4, True)
+    assert plan.connect_rate == pytest.approx(2000 / 3)
+    assert (plan.connect_seconds, plan.drain_seconds) == (1.0, 0.5)
+    assert (plan.sources, plan.cpu, recorder.target_pid) == ((), int(cpu), 7)
+    shown = json.loads(result.stdout)["settings"]
+    assert (shown["connections"], shown["workers"], shown["cpus"]) == (1000, 3, [int(cpu)])
+
+
+def test_messages_without_a_duration_have_no_end_in_time(recorder):
+    invoke(URL, "-n", "5")
+    assert (recorder.plans[0].seconds, recorder.plans[0].messages) == (None, 5)
+
+
+def test_as_many_workers_as_descriptors_ask_for(recorder, monkeypatch):
+    monkeypatch.setattr(command, "raise_descriptor_limit", lambda: 1064)
+    assert invoke(URL, "-c", "2500").exit_code == 0
+    assert len(recorder.plans) == 3
+    result = invoke(URL, "-c", "2500", "-w", "2")
+    assert result.exit_code == command.EXIT_NOT_RUN
+    assert "use -w 3" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["http://127.0.0.1/"], "ws or wss"),
+        (["wss://127.0.0.1/"], "TLS"),
+        ([URL, "-c", "0"], "less than 1"),
+        ([URL, "-p", "1g"], "more than 16777216"),
+        ([URL, "-s", "1025m"], "more than 1073741824"),
+        ([URL, "-c", "ten"], "no amount"),
+        ([URL, "-d", "0s"], "longer than zero"),
+        ([URL, "-s", "20s"], "no unit of bytes"),
+        ([URL, "-c", "2", "-w", "3"], "--workers 3"),
+        ([URL, "-n", "2", "-w", "3"], "--workers 3"),
+        ([URL, "--cpu", "one"], "list of CPU numbers"),
+        ([URL, "--cpu", "99999"], "99999"),
+        ([URL, "--bind", "::1"], "different IP versions"),
+        ([URL, "--surprise"], "--surprise"),
+        ([URL, "--target-pid", "0"], "--target-pid"),
+    ],
+)
+def test_usage_errors(recorder, arguments, message):
+    result = invoke(*arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert not hasattr(recorder, "plans")
+
+
+def test_an_interrupted_run_prints_what_it_has(recorder):
+    recorder.interrupted = True
+    result = invoke(URL)
+    assert result.exit_code == command.EXIT_INTERRUPTED
+    assert "Interrupted" in result.stdout
+
+
+def test_no_connection_is_not_a_measurement(recorder):
+    recorder.counts.update(opened=0, sent=0, received=0)
+    result = invoke(URL)
+    assert result.exit_code == command.EXIT_NOT_RUN
+    assert result.stderr == f"wsfast-bench: no connection to {URL} could be opened\n"
+    assert result.stdout == ""
+    as_json = invoke(URL, "--json")
+    assert as_json.exit_code == command.EXIT_NOT_RUN
+    assert json.loads(as_json.stdout)["connections"]["opened"] == 0
+
+
+def test_no_answer_is_not_a_measurement(recorder):
+    recorder.counts["received"] = 0
+    result = invoke(URL)
+    assert result.exit_code == command.EXIT_NOT_RUN
+    assert result.stderr == f"wsfast-bench: no message was answered by {URL}\n"
+    assert "1 of 1 opened" in result.stdout
+
+
+def test_an_interrupt_before_anything_opened(recorder):
+    recorder.counts.update(opened=0, sent=0, received=0)
+    recorder.interrupted = True
+    result = invoke(URL)
+    assert (result.exit_code, result.stderr) == (command.EXIT_INTERRUPTED, "")
+    assert "0 of 1 opened" in result.stdout
+
+
+@pytest.mark.parametrize("words", [(), ("interrupted twice",)])
+def test_an_interrupt_without_results(recorder, words):
+    def interrupt():
+        raise KeyboardInterrupt(*words)
+
+    recorder.run = interrupt
+    result = invoke(URL)
+    assert result.exit_code == command.EXIT_INTERRUPTED
+    assert (result.stdout, result.stderr) == ("", f"wsfast-bench: {(*words, 'interrupted')[0]}\n")
+
+
+def test_a_run_that_does_not_come_about(recorder):
+    def fail():
+        raise command.CouldNotRun("a worker ended")
+
+    recorder.run = fail
+    result = invoke(URL)
+    assert result.exit_code == command.EXIT_NOT_RUN
+    assert "wsfast-bench: a worker ended" in result.stderr
+
+
+def test_a_host_that_is_not_known(recorder, monkeypatch):
+    def fail(host, port):
+        raise OSError(f"the host {host!r} is not known")
+
+    monkeypatch.setattr(command, "resolve", fail)
+    result = invoke("ws://somewhere/")
+    assert result.exit_code == command.EXIT_NOT_RUN
+    assert result.stderr == "wsfast-bench: the host 'somewhere' is not known\n"
+
+
+def test_help_shows_examples():
+    result = invoke("--help")
+    assert result.exit_code == 0
+    assert "wsfast-bench -c 100 -d 5s" in result.stdout
+    assert "Exit status" in result.stdout

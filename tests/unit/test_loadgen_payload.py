@@ -1,0 +1,87 @@
+"""wsfast.loadgen.payload: no two messages are alike, and nothing but the echo matches."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("hypothesis")
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wsfast.rfc6455 import Opcode
+
+payload = pytest.importorskip("wsfast.loadgen.payload")
+Payload = payload.Payload
+
+CONTENT = bytes(range(0x21, 0x7F)) * 4
+SIZES = [1, 2, 4, 7, 8, 9, 16, 125, 300]
+numbers = st.integers(0, 2**32 - 1)
+
+
+def payload_of(size, text=False):
+    return Payload(CONTENT[:size], text=text)
+
+
+@given(numbers, numbers)
+def test_the_binary_stamp(sequence, number):
+    message = payload_of(20).message_bytes(sequence, number)
+    assert message[:4] == sequence.to_bytes(4, "little")
+    assert message[4:8] == number.to_bytes(4, "little")
+    assert message[8:] == CONTENT[8:20]
+
+
+@given(numbers, st.integers(0, 2**24 - 1))
+def test_the_text_stamp_is_printable_ascii(sequence, number):
+    message = payload_of(20, text=True).message_bytes(sequence, number)
+    assert message.decode("ascii").isprintable()
+    stamp = sum((byte - 0x30) << (6 * place) for place, byte in enumerate(message[:8]))
+    assert (stamp & 0xFFFFFF, stamp >> 24) == (sequence & 0xFFFFFF, number)
+
+
+@pytest.mark.parametrize("text", [False, True])
+@pytest.mark.parametrize("size", SIZES)
+def test_an_echo_matches_and_a_changed_byte_does_not(size, text):
+    content = payload_of(size, text)
+    sent = content.message_bytes(70_000, 3)
+    assert len(sent) == size
+    assert content.matches(sent, 70_000, 3)
+    for place in range(size):
+        changed = bytearray(sent)
+        changed[place] ^= 1
+        assert not content.matches(bytes(changed), 70_000, 3)
+    assert not content.matches(sent[:-1], 70_000, 3)
+    assert not content.matches(sent + b"x", 70_000, 3)
+
+
+@pytest.mark.parametrize("text", [False, True])
+@pytest.mark.parametrize("size", SIZES)
+def test_neighbours_differ(size, text):
+    content = payload_of(size, text)
+    sent = content.message_bytes(41, 5)
+    assert not content.matches(sent, 42, 5)
+    if size >= 8:
+        assert not content.matches(sent, 41, 6)
+
+
+def test_an_empty_payload_matches_itself_only():
+    empty = Payload(b"")
+    assert empty.message_bytes(1, 2) == b""
+    assert empty.matches(b"", 3, 4)
+    assert not empty.matches(b"x", 3, 4)
+
+
+def test_the_opcode():
+    assert payload_of(3).opcode == Opcode.BINARY
+    assert payload_of(3, text=True).opcode == Opcode.TEXT
+
+
+def test_text_must_be_ascii():
+    with pytest.raises(ValueError, match="ASCII"):
+        Payload("é".encode(), text=True)
+    assert Payload("é".encode()).size == 2
+
+
+@pytest.mark.parametrize("content", [None, "text", bytearray(b"abc")])
+def test_content_must_be_bytes(content):
+    with pytest.raises(TypeError):
+        Payload(content)

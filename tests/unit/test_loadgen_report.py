@@ -1,0 +1,173 @@
+"""wsfast.loadgen.report: what people read, on a terminal and elsewhere."""
+
+from __future__ import annotations
+
+import collections
+import io
+
+import pytest
+
+pytest.importorskip("numpy")
+pytest.importorskip("rich")
+report = pytest.importorskip("wsfast.loadgen.report")
+
+from wsfast.loadgen.results import Results, Worker  # noqa: E402
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self):
+        return True
+
+
+def worker(cpu_percent=50.0):
+    return Worker(pid=1, cpu=None, cpu_percent=cpu_percent, max_rss_bytes=0, connections=3)
+
+
+def results_of(*, asked=3, opened=3, sent=10, received=10, **fields):
+    counts = {"asked": asked, "opened": opened, "sent": sent, "received": received}
+    results = Results(
+        settings={"url": "ws://h/", "size": 20, "text": True, "in_flight": 4},
+        counts=collections.Counter(counts, measured=received),
+        window_seconds=2.0,
+        connect_seconds=0.5,
+        **{"workers": [worker()], **fields},
+    )
+    results.latency.record_all([1_000_000] * received)
+    results.handshake.record_all([250_000] * opened)
+    return results
+
+
+def printed(results, stream=None):
+    stream = stream or io.StringIO()
+    report.print_results(results, stream)
+    return stream.getvalue()
+
+
+def line_of(text, name):
+    """The value of one line of the plain report."""
+    (line,) = [line for line in text.splitlines() if line.startswith(name + "  ")]
+    return line[len(name) :].strip()
+
+
+def test_plain_lines():
+    text = printed(results_of())
+    assert line_of(text, "load") == "closed loop, 4 in flight on each connection, 20 B text"
+    assert line_of(text, "connections") == "3 of 3 opened, 6/s"
+    assert line_of(text, "handshake") == "p50 250 us, p99 250 us, max 250 us"
+    assert line_of(text, "messages/s") == "5"
+    assert line_of(text, "answered") == "10 of 10 in 2.00 s"
+    assert line_of(text, "latency p99.9") == "1.00 ms"
+    assert line_of(text, "errors") == "none"
+    assert line_of(text, "generator CPU") == "50 % of a core"
+    assert "coordinated omission applies" in text
+    assert "bottleneck" not in text
+    assert "\x1b" not in text
+
+
+def test_a_terminal_gets_the_same_values():
+    text = printed(results_of(), Terminal())
+    for value in ("3 of 3 opened", "1.00 ms", "coordinated omission"):
+        assert value in text
+    assert "─" in text
+
+
+def test_errors_by_kind_and_side():
+    results = results_of(
+        opened=1,
+        server_errors=collections.Counter(
+            {"refused": 2, "handshake_403": 1, "closed_1001": 1, "violation_1002": 1, "exotic": 1}
+        ),
+        generator_errors=collections.Counter({"addresses_exhausted": 1}),
+    )
+    text = printed(results)
+    assert "2 x connection refused" in text
+    assert "1 x handshake refused with HTTP 403" in text
+    assert "1 x closed with code 1001" in text
+    assert "1 x the server broke the protocol (1002)" in text
+    assert "1 x exotic" in text
+    assert line_of(text, "generator's own").startswith("1 x no free source port")
+    assert "1 of 3 opened, 2 failed" in text
+
+
+def test_every_kind_has_words():
+    worker_module = pytest.importorskip("wsfast.loadgen.worker")
+    kinds = {*worker_module.ERRNO_KINDS.values(), *worker_module.GENERATOR_KINDS}
+    assert kinds <= set(report.NAMES)
+
+
+def test_nothing_sent():
+    text = printed(results_of(opened=0, sent=0, received=0))
+    assert "messages/s" not in text
+    assert "latency" not in text
+
+
+def test_why_nothing_was_measured():
+    assert report.failure(results_of()) is None
+    fields = {"opened": 0, "sent": 0, "received": 0}
+    refused = results_of(
+        **fields,
+        server_errors=collections.Counter(refused=2),
+        generator_errors=collections.Counter(addresses_exhausted=1),
+    )
+    assert report.failure(refused) == (
+        f"no connection to {refused.settings['url']} could be opened: 2 x connection refused, "
+        "1 x no free source port, or no address of this host (EADDRNOTAVAIL)"
+    )
+    closed = results_of(received=0, server_errors=collections.Counter(closed_1008=3))
+    assert report.failure(closed).endswith("closed with code 1008")
+    assert "no message was answered" in report.failure(results_of(received=0))
+
+
+def test_notes():
+    text = printed(results_of(workers=[worker(), worker(97.0)], interrupted=True))
+    assert line_of(text, "generator CPU") == "50 %, 97 % of a core each"
+    assert "The generator was the bottleneck" in text
+    assert "Interrupted" in text
+
+
+def test_the_target():
+    text = printed(results_of(target_pid=42, target_cpu_seconds=0.5))
+    assert line_of(text, "target CPU") == "25 % of a core (process 42)"
+    assert line_of(text, "messages per target CPU-second") == "20"
+    assert "target CPU" not in printed(results_of(target_pid=42))
+
+
+def state(**fields):
+    return {"asked": 10, "opened": 0, "failed": 0, "sent": 0, "received": 0, **fields}
+
+
+def test_progress_line_by_line():
+    stream = io.StringIO()
+    progress = report.Progress(stream)
+    progress.update(100.0, state())
+    progress.update(100.5, state(opened=1))
+    progress.update(101.0, state(opened=4, failed=1))
+    progress.update(102.0, state(opened=10, sent=130, received=100))
+    progress.update(104.0, state(opened=10, sent=500, received=500))
+    progress.close()
+    assert stream.getvalue().splitlines() == [
+        "4 of 10 connected, 1 failed",
+        "100 messages, 100/s, 30 in flight",
+        "500 messages, 200/s, 0 in flight",
+    ]
+
+
+def test_progress_on_a_terminal_is_one_line():
+    stream = Terminal()
+    progress = report.Progress(stream)
+    for now in (1.0, 1.3, 1.6):
+        progress.update(now, state(opened=3))
+    progress.close()
+    assert "\n" not in stream.getvalue()
+    assert stream.getvalue().endswith("\r\x1b[K")
+
+
+def test_quiet():
+    stream = Terminal()
+    progress = report.Progress(stream, quiet=True)
+    progress.update(1.0, state())
+    progress.update(9.0, state())
+    progress.close()
+    assert stream.getvalue() == ""

@@ -1,0 +1,220 @@
+"""The coordinator: starts the workers, lets them begin together, merges what they report."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from wsfast.loadgen.channel import LineReader, write_line
+from wsfast.loadgen.cpu import cpu_seconds
+from wsfast.loadgen.plan import Plan
+from wsfast.loadgen.results import Results
+
+__all__ = ["Coordinator", "CouldNotRun"]
+
+#: Time between the last worker's "connected" and the common start.
+START_DELAY_NS = 20_000_000
+#: How often signals are looked at, and progress is shown.
+TICK_SECONDS = 0.1
+#: What a worker may take beyond its plan before it is given up.
+SLACK_SECONDS = 30.0
+
+
+class CouldNotRun(Exception):
+    """The measurement did not come about; the message says why."""
+
+
+class Worker:
+    """One worker process, seen from the coordinator."""
+
+    def __init__(self, plan: Plan):
+        self.plan = plan
+        self.events: set[str] = set()
+        self.progress: dict[str, int] = {"asked": plan.connections}
+        self.result: dict[str, Any] | None = None
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "wsfast.loadgen.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=worker_environment(),
+            start_new_session=True,  # an interrupt reaches the coordinator only
+        )
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.stdin = self.process.stdin.fileno()
+        self.reader = LineReader(self.process.stdout.fileno())
+        self.send(plan.to_dict())
+
+    def send(self, value: Any) -> None:
+        """Tell it something; a worker that is gone shows at its reading end."""
+        with contextlib.suppress(BrokenPipeError):
+            write_line(self.stdin, value)
+
+    def receive(self) -> None:
+        """Take in what it reported.
+
+        Raises:
+            CouldNotRun: it ended before its result.
+        """
+        for report in self.reader.read():
+            self.events.add(report["event"])
+            self.progress.update(report.get("progress", {}))
+            self.result = report.get("result", self.result)
+        if self.reader.ended and self.result is None:
+            status = self.process.wait()
+            raise CouldNotRun(f"a worker ended with status {status} before its result")
+
+
+def worker_environment() -> dict[str, str]:
+    """The environment of a worker: it must find the same wsfast as we did."""
+    root = str(Path(__file__).resolve().parents[2])
+    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+
+
+class Coordinator:
+    """Runs one measurement over any number of worker processes.
+
+    Args:
+        plans: one for each worker.
+        settings: what the results show as asked for.
+        target_pid: process whose CPU time is read over the window, or None.
+        on_progress: called with the monotonic time in seconds and the sums of the workers.
+    """
+
+    def __init__(
+        self,
+        plans: list[Plan],
+        *,
+        settings: dict[str, Any],
+        target_pid: int | None = None,
+        on_progress: Callable[[float, dict[str, int]], None] | None = None,
+    ):
+        self._plans = plans
+        self._results = Results(settings=settings, target_pid=target_pid)
+        self._on_progress = on_progress
+        self._workers: list[Worker] = []
+        self._selector = selectors.DefaultSelector()
+        self._signals = 0
+        self._started = False
+        self._target_before: float | None = None
+        self._target_after: float | None = None
+
+    def run(self) -> Results:
+        """Run to the end, or until SIGINT or SIGTERM; a second signal gives the workers up.
+
+        Raises:
+            CouldNotRun: a worker died or hung.
+            KeyboardInterrupt: the second signal came.
+            ValueError: this is not the main thread, which alone can handle signals.
+        """
+        with self._handling_signals(), self._selector:
+            try:
+                for plan in self._plans:
+                    worker = Worker(plan)
+                    self._workers.append(worker)
+                    self._selector.register(worker.reader.fd, selectors.EVENT_READ, worker)
+                self._collect()
+            finally:
+                self._end_workers()
+        return self._merge()
+
+    @contextlib.contextmanager
+    def _handling_signals(self) -> Iterator[None]:
+        before = {
+            number: signal.signal(number, self._on_signal)
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _on_signal(self, number: int, frame: Any) -> None:
+        self._signals += 1
+        if self._signals > 1:
+            raise KeyboardInterrupt("interrupted twice: the workers were given up")
+
+    def _collect(self) -> None:
+        deadline = self._deadline()
+        while any(worker.result is None for worker in self._workers):
+            for key, _ in self._selector.select(TICK_SECONDS):
+                key.data.receive()
+                if key.data.reader.ended:
+                    self._selector.unregister(key.fd)
+            self._advance()
+            if time.monotonic() > deadline:
+                raise CouldNotRun("a worker did not come to its end in time")
+
+    def _deadline(self) -> float:
+        """When the run is hung; without a duration only signals end it."""
+        plans = self._plans
+        if any(plan.seconds is None for plan in plans):
+            return float("inf")
+        connecting = max(
+            plan.connect_seconds * (1 + plan.connections // plan.opening)
+            + (plan.connections / plan.connect_rate if plan.connect_rate else 0.0)
+            for plan in plans
+        )
+        loading = max((plan.seconds or 0.0) + plan.drain_seconds for plan in plans)
+        return time.monotonic() + connecting + loading + SLACK_SECONDS
+
+    def _advance(self) -> None:
+        if self._signals and not self._results.interrupted:
+            self._results.interrupted = True
+            for worker in self._workers:
+                worker.send({"stop": True})
+        if not self._started and self._all("connected"):
+            self._start()
+        if self._started and self._target_after is None and self._all("measured"):
+            self._target_after = self._target_cpu()
+        if self._on_progress is not None:
+            self._on_progress(time.monotonic(), self._progress())
+
+    def _all(self, event: str) -> bool:
+        return all(event in worker.events for worker in self._workers)
+
+    def _start(self) -> None:
+        self._started = True
+        self._target_before = self._target_cpu()
+        start_ns = time.monotonic_ns() + START_DELAY_NS
+        for worker in self._workers:
+            worker.send({"start_ns": start_ns})
+
+    def _target_cpu(self) -> float | None:
+        if self._results.target_pid is None:
+            return None
+        try:
+            return cpu_seconds(self._results.target_pid)
+        except OSError:
+            return None
+
+    def _progress(self) -> dict[str, int]:
+        names = ("asked", "opened", "failed", "sent", "received")
+        return {
+            name: sum(worker.progress.get(name, 0) for worker in self._workers) for name in names
+        }
+
+    def _end_workers(self) -> None:
+        """Let those end that gave their result, kill the others."""
+        for worker in self._workers:
+            with worker.process:
+                if worker.result is None:
+                    worker.process.kill()
+
+    def _merge(self) -> Results:
+        results = self._results
+        for worker in self._workers:
+            assert worker.result is not None
+            results.add(worker.result)
+        if self._target_before is not None and self._target_after is not None:
+            results.target_cpu_seconds = self._target_after - self._target_before
+        return results

@@ -1,0 +1,210 @@
+"""The plan of a run: what was asked for, cut into one piece per worker process."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import ipaddress
+import os
+import random
+import socket
+from typing import Any
+
+__all__ = [
+    "CONNECTIONS_PER_SOURCE",
+    "MAX_IN_FLIGHT",
+    "SPARE_DESCRIPTORS",
+    "Plan",
+    "choose_sources",
+    "cpus_beside",
+    "content_of",
+    "resolve",
+    "split",
+    "workers_for",
+]
+
+#: Connections from one source address: half of what Linux offers by default (28,232 ports), as
+#: the kernel's search for a free port slows down long before the last one.
+CONNECTIONS_PER_SOURCE = 15_000
+
+#: What a worker needs beside its connections: pipes, epoll, timerfd, eventfd, what Python holds.
+SPARE_DESCRIPTORS = 64
+
+#: Messages under way on a connection: the stamp of a text message numbers so many of them.
+MAX_IN_FLIGHT = 1 << 24
+
+#: How long an address of a host that has several may take to accept a connection.
+PROBE_SECONDS = 2.0
+
+LOOPBACK = ipaddress.ip_network("127.0.0.0/8")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What one process has to do. Plain values only: it travels as JSON.
+
+    Attributes:
+        url: the ws:// URL, for the opening handshake.
+        address: where to connect to, a numeric IP address.
+        port: and its port.
+        connections: how many to open.
+        first: number of the first of them among all workers; decides the source address.
+        in_flight: messages that each connection keeps under way.
+        size: payload bytes of a message.
+        text: send text messages instead of binary ones.
+        seconds: how long to send; None: until `messages` are sent.
+        messages: how many to send in all; None: until `seconds` are over.
+        connect_rate: connections to open in a second; None: as fast as they come.
+        opening: how many handshakes may be under way at once.
+        sources: numeric source addresses to bind to, `CONNECTIONS_PER_SOURCE` each; empty: none.
+        connect_seconds: deadline of a connection, from connect to the 101.
+        drain_seconds: how long to wait for answers after the last message was sent.
+        seed: of the random payload, so that a run can be repeated.
+        cpu: the CPU to run on; None: any.
+    """
+
+    url: str
+    address: str
+    port: int
+    connections: int
+    first: int = 0
+    in_flight: int = 1
+    size: int = 20
+    text: bool = False
+    seconds: float | None = None
+    messages: int | None = None
+    connect_rate: float | None = None
+    opening: int = 128
+    sources: tuple[str, ...] = ()
+    connect_seconds: float = 10.0
+    drain_seconds: float = 2.0
+    seed: int = 0
+    cpu: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields, ready for JSON."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> Plan:
+        """The plan that `to_dict` took apart.
+
+        Raises:
+            TypeError: a field is unknown or missing.
+            KeyError: the sources are missing.
+        """
+        return cls(**{**fields, "sources": tuple(fields["sources"])})
+
+    def source_of(self, index: int) -> str | None:
+        """The source address of a connection of this worker, or None to let the kernel choose.
+
+        Args:
+            index: 0 to connections - 1.
+        """
+        if not self.sources:
+            return None
+        return self.sources[(self.first + index) // CONNECTIONS_PER_SOURCE % len(self.sources)]
+
+
+def resolve(host: str, port: int) -> str:
+    """The numeric address to connect to.
+
+    Of several addresses it is the first at which somebody listens, which takes a connection to
+    find out: "localhost" is ::1 as well on many hosts, and many servers listen on 127.0.0.1 only.
+
+    Args:
+        host: a name or a numeric address.
+        port: where the server should listen.
+
+    Raises:
+        OSError: the name is not known.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (socket.gaierror, UnicodeError) as error:
+        raise OSError(f"the host {host!r} is not known: {error}") from None
+    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    for address in addresses if len(addresses) > 1 else ():
+        with contextlib.suppress(OSError):
+            socket.create_connection((address, port), PROBE_SECONDS).close()
+            return address
+    return addresses[0]
+
+
+def choose_sources(bind: str, address: str, connections: int) -> tuple[str, ...]:
+    """The source addresses of a run.
+
+    Args:
+        bind: "auto" (127.0.0.2, 127.0.0.3 ... if the target is on 127.0.0.0/8, else none),
+            "none", or numeric addresses with commas between.
+        address: numeric address of the target.
+        connections: of all workers together.
+
+    Raises:
+        ValueError: an address is not numeric, or of another family than the target.
+    """
+    target = ipaddress.ip_address(address)
+    if bind == "none" or (bind == "auto" and target not in LOOPBACK):
+        return ()
+    if bind == "auto":
+        needed = max(1, -(-connections // CONNECTIONS_PER_SOURCE))
+        first = int(ipaddress.ip_address("127.0.0.2"))
+        return tuple(str(ipaddress.ip_address(first + step)) for step in range(needed))
+    chosen = [ipaddress.ip_address(part.strip()) for part in bind.split(",")]
+    for source in chosen:
+        if source.version != target.version:
+            raise ValueError(f"source {source} and target {target} are of different IP versions")
+    return tuple(str(source) for source in chosen)
+
+
+def share(total: int, parts: int, part: int) -> int:
+    """The size of one of `parts` pieces of `total` that differ by at most one."""
+    return total // parts + (part < total % parts)
+
+
+def split(plan: Plan, workers: int, cpus: tuple[int, ...] = ()) -> list[Plan]:
+    """Cut a plan into one for each worker; connections, messages and rates add up to the whole.
+
+    Args:
+        plan: of all workers together.
+        workers: how many pieces, at most one per connection and per message.
+        cpus: CPUs to pin the workers to in turn; empty: none.
+    """
+    pieces = []
+    first = plan.first
+    for worker in range(workers):
+        connections = share(plan.connections, workers, worker)
+        piece = dataclasses.replace(
+            plan,
+            connections=connections,
+            first=first,
+            messages=None if plan.messages is None else share(plan.messages, workers, worker),
+            connect_rate=None if plan.connect_rate is None else plan.connect_rate / workers,
+            seed=plan.seed + worker,
+            cpu=cpus[worker % len(cpus)] if cpus else None,
+        )
+        first += connections
+        pieces.append(piece)
+    return pieces
+
+
+def content_of(plan: Plan) -> bytes:
+    """What every message of a worker starts from: printable ASCII for text, random bytes else.
+
+    A stamp is written over its first eight bytes (see wsfast.loadgen.payload).
+    """
+    source = random.Random(plan.seed)
+    if plan.text:
+        return bytes(source.choices(range(0x20, 0x7F), k=plan.size))
+    return source.randbytes(plan.size)
+
+
+def workers_for(connections: int, descriptors: int) -> int:
+    """How many processes it takes when each may hold so many descriptors."""
+    return max(1, -(-connections // max(1, descriptors - SPARE_DESCRIPTORS)))
+
+
+def cpus_beside(cpus: tuple[int, ...]) -> set[int]:
+    """The CPUs of this process that are not in `cpus`; all of them if none would be left."""
+    allowed = os.sched_getaffinity(0)
+    return (allowed - set(cpus)) or allowed

@@ -1,0 +1,239 @@
+"""What the user sees of a run: progress while it goes on, the table at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import IO, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from wsfast.loadgen.histogram import Histogram
+from wsfast.loadgen.results import PERCENTILES, Results
+from wsfast.loadgen.units import format_bytes, format_count, format_duration
+
+__all__ = ["Progress", "failure", "print_results"]
+
+Row = tuple[str, str]
+
+#: Kinds of errors as people read them; "closed_1001" and "handshake_403" are built from the rest.
+NAMES = {
+    "refused": "connection refused",
+    "timeout": "handshake took too long",
+    "handshake": "answer to the handshake is not valid",
+    "handshake_closed": "connection closed before the handshake was answered",
+    "reset": "connection reset",
+    "unreachable": "no route to the server",
+    "closed_1006": "connection ended without a Close frame",
+    "mismatch": "answer is not what was sent",
+    "lost": "message lost",
+    "duplicate": "message answered twice",
+    "unexpected": "message that nobody waited for",
+    "unanswered": "message not answered",
+    "addresses_exhausted": "no free source port, or no address of this host (EADDRNOTAVAIL)",
+    "descriptors_exhausted": "no free descriptor (EMFILE)",
+    "memory_exhausted": "no memory for a socket (ENOBUFS, ENOMEM)",
+}
+
+
+def error_name(kind: str) -> str:
+    """A kind of error as people read it."""
+    if kind in NAMES:
+        return NAMES[kind]
+    what, _, number = kind.rpartition("_")
+    if what == "handshake":
+        return f"handshake refused with HTTP {number}"
+    if what == "violation":
+        return f"the server broke the protocol ({number})"
+    return f"closed with code {number}" if what == "closed" else kind
+
+
+def load_rows(results: Results) -> Iterator[Row]:
+    """What was asked for."""
+    settings = results.settings
+    kind = "text" if settings["text"] else "binary"
+    yield "target", str(settings["url"])
+    yield (
+        "load",
+        f"closed loop, {settings['in_flight']} in flight on each connection, "
+        f"{format_bytes(settings['size'])} {kind}",
+    )
+
+
+def connection_rows(results: Results) -> Iterator[Row]:
+    """How the connect phase went."""
+    counts = results.counts
+    line = f"{format_count(counts['opened'])} of {format_count(counts['asked'])} opened"
+    if results.failed:
+        line += f", {format_count(results.failed)} failed"
+    if results.connect_seconds:
+        line += f", {format_count(counts['opened'] / results.connect_seconds)}/s"
+    yield "connections", line
+    if results.handshake.total:
+        p50, p99 = (format_duration(ns) for ns in results.handshake.percentiles([50.0, 99.0]))
+        longest = format_duration(results.handshake.maximum)
+        yield "handshake", f"p50 {p50}, p99 {p99}, max {longest}"
+
+
+def throughput_rows(results: Results) -> Iterator[Row]:
+    """How much went through."""
+    yield "messages/s", format_count(results.messages_per_second)
+    yield "MB/s", f"{results.bytes_per_second / 1e6:,.2f} each way (payload)"
+    received = format_count(results.counts["received"])
+    sent = format_count(results.counts["sent"])
+    yield "answered", f"{received} of {sent} in {results.window_seconds:.2f} s"
+
+
+def latency_rows(latency: Histogram) -> Iterator[Row]:
+    """The distribution of round trips."""
+    if not latency.total:
+        return
+    values = latency.percentiles([percentage for _, percentage in PERCENTILES])
+    for (name, _), ns in zip(PERCENTILES, values, strict=True):
+        yield f"latency {name}", format_duration(ns)
+    yield "latency max", format_duration(latency.maximum)
+    mean, stdev = format_duration(latency.mean), format_duration(latency.stdev)
+    yield "latency mean", f"{mean} (stdev {stdev})"
+
+
+def error_rows(results: Results) -> Iterator[Row]:
+    """What went wrong, and on whose side."""
+    if not results.server_errors and not results.generator_errors:
+        yield "errors", "none"
+    sides = (("error", results.server_errors), ("generator's own", results.generator_errors))
+    for side, errors in sides:
+        for kind, count in errors.most_common():
+            yield side, f"{format_count(count)} x {error_name(kind)}"
+
+
+def failure(results: Results) -> str | None:
+    """Why a run that came to its end measured nothing, in one line; None if it did.
+
+    Args:
+        results: of the run.
+    """
+    if results.counts["received"]:
+        return None
+    if results.counts["opened"]:
+        what = f"no message was answered by {results.settings['url']}"
+    else:
+        what = f"no connection to {results.settings['url']} could be opened"
+    reasons = ", ".join(reason for _, reason in error_rows(results) if reason != "none")
+    return f"{what}: {reasons}" if reasons else what
+
+
+def cpu_rows(results: Results) -> Iterator[Row]:
+    """What it cost, here and at the target."""
+    shares = ", ".join(f"{worker.cpu_percent:.0f} %" for worker in results.workers)
+    yield (
+        "generator CPU",
+        shares + (" of a core" if len(results.workers) == 1 else " of a core each"),
+    )
+    target = results.target()
+    if target is None or target["cpu_seconds"] is None:
+        return
+    yield "target CPU", f"{target['cpu_percent']:.0f} % of a core (process {target['pid']})"
+    if target["messages_per_cpu_second"] is not None:
+        yield "messages per target CPU-second", format_count(target["messages_per_cpu_second"])
+
+
+def notes(results: Results) -> Iterator[str]:
+    """What a reader of the numbers must know."""
+    yield (
+        f"Closed loop, {results.settings['in_flight']} in flight: coordinated omission applies; "
+        "a server that stalls is asked less often while it stalls."
+    )
+    if results.generator_bound:
+        yield (
+            "The generator was the bottleneck: a worker used its whole core. "
+            "Add workers (-w) or read the numbers as a lower bound of the server."
+        )
+    if results.interrupted:
+        yield "Interrupted: the numbers cover what was measured until then."
+
+
+def rows(results: Results) -> Iterator[Row]:
+    """All lines of the table, in order."""
+    yield from load_rows(results)
+    yield from connection_rows(results)
+    if results.counts["sent"]:
+        yield from throughput_rows(results)
+        yield from latency_rows(results.latency)
+    yield from error_rows(results)
+    yield from cpu_rows(results)
+
+
+def print_results(results: Results, stream: IO[str]) -> None:
+    """Print the table: with rules and colours on a terminal, plain aligned lines elsewhere.
+
+    Args:
+        results: of the run.
+        stream: where to print to.
+    """
+    console = Console(file=stream, highlight=False, soft_wrap=not stream.isatty())
+    if not console.is_terminal:
+        lines = list(rows(results))
+        width = max(len(name) for name, _ in lines)
+        stream.writelines(f"{name:<{width}}  {value}\n" for name, value in lines)
+        stream.writelines(f"{note}\n" for note in notes(results))
+        return
+    table = Table(show_header=False, border_style="dim")
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column()
+    for name, value in rows(results):
+        style = "red" if name in ("error", "generator's own") else ""
+        table.add_row(name, value, style=style)
+    console.print(table)
+    for note in notes(results):
+        console.print(note, style="yellow" if "bottleneck" in note else "dim")
+
+
+class Progress:
+    """Progress of a run: one line that is rewritten on a terminal, a line per second elsewhere.
+
+    Args:
+        stream: where to print to.
+        quiet: print nothing.
+        period_seconds: least time between two plain lines.
+    """
+
+    def __init__(self, stream: IO[str], *, quiet: bool = False, period_seconds: float = 1.0):
+        self._stream = stream
+        self._quiet = quiet
+        self._terminal = stream.isatty()
+        self._period = 0.2 if self._terminal else period_seconds
+        self._printed: float | None = None
+        self._received = 0
+
+    def update(self, now: float, state: dict[str, Any]) -> None:
+        """Show the state if it is time to.
+
+        Args:
+            now: seconds on any clock that only goes forward.
+            state: sums over the workers: asked, opened, failed, sent, received.
+        """
+        if self._printed is None:
+            self._printed = now
+        passed = now - self._printed
+        if self._quiet or passed < self._period:
+            return
+        rate = (state["received"] - self._received) / passed
+        self._received = state["received"]
+        self._printed = now
+        if state["sent"]:
+            line = (
+                f"{format_count(state['received'])} messages, {format_count(rate)}/s, "
+                f"{format_count(state['sent'] - state['received'])} in flight"
+            )
+        else:
+            line = f"{format_count(state['opened'])} of {format_count(state['asked'])} connected"
+        if state["failed"]:
+            line += f", {format_count(state['failed'])} failed"
+        self._stream.write(f"\r\x1b[K{line}" if self._terminal else f"{line}\n")
+        self._stream.flush()
+
+    def close(self) -> None:
+        """Remove the line from the terminal."""
+        if self._terminal and self._printed is not None and not self._quiet:
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()
