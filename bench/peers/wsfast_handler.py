@@ -1,0 +1,23 @@
+"""wsfast with a handler in Python."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from wsfast.server import Server, stop_on_signal
+
+__all__: list[str] = []
+
+
+class Echo:
+    """Sends every message back."""
+
+    def on_message(self, ws: Any, message: str | bytes) -> None:
+        ws.send(message)
+
+
+server = Server(Echo(), "127.0.0.1", 0)
+with stop_on_signal(server.loop):
+    print(f"listening on ws://127.0.0.1:{server.addresses[0][1]}/", flush=True)
+    server.loop.run()
+    server.close()
