@@ -10,7 +10,7 @@ from setuptools import Extension, setup
 
 # Modules over a C kernel of their name. Every other module reaches them by cimport.
 KERNELS = {"wsfast.cpu", "wsfast.mask", "wsfast.utf8"}
-# The engine builds everywhere; everything else is over sockets, epoll and timerfd.
+# The engine and the speedups build everywhere; everything else is over sockets, epoll, timerfd.
 ENGINE = {"cpu", "mask", "utf8", "frame", "scan", "buffer", "receiver", "connection"}
 WINDOWS = sys.platform == "win32"
 COMPILE = ["/O2"] if WINDOWS else ["-O3", "-g0", "-std=c11", "-fvisibility=hidden"]
@@ -23,7 +23,7 @@ if os.environ.get("WSFAST_SANITIZE"):
 def extensions():
     for path in sorted(Path("wsfast").rglob("*.pyx")):
         name = ".".join(path.with_suffix("").parts)
-        if WINDOWS and path.stem not in ENGINE:
+        if WINDOWS and path.stem not in ENGINE and path.parent.name != "speedups":
             continue
         yield Extension(
             name,

@@ -1,0 +1,130 @@
+"""What has to hold before an attribute is touched: version, place, signature, source.
+
+The modules for that are imported when something is judged: a process that only waits for its
+libraries to be imported does not pay for them.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import Any
+
+from .target import Slot, Target
+
+__all__ = ["Refused", "find", "fingerprint", "judge", "unwrapped", "version_of", "version_problem"]
+
+#: Fields of the syntax tree that do not change what a function does, or that only some
+#: interpreters have.
+IRRELEVANT = frozenset({"annotation", "returns", "type_comment", "type_params", "kind"})
+
+
+class Refused(Exception):
+    """A part cannot be filled at a level; says why."""
+
+
+def version_of(target: Target) -> str | None:
+    """The installed version, read from the metadata without importing the library."""
+    import importlib.metadata
+
+    try:
+        return importlib.metadata.version(target.library)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def version_problem(target: Target, version: str) -> str | None:
+    """Why this version may not be patched; None if it was tested."""
+    oldest, first_untested = target.tested
+    if _numbers(oldest) <= _numbers(version) < _numbers(first_untested):
+        return None
+    return f"untested version {version} (tested: {oldest} <= version < {first_untested})"
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """1.9.2rc1 -> (1, 9, 2): enough for a range whose ends are plain numbers."""
+    found = re.match(r"\d+(?:\.\d+)*", version)
+    numbers = [int(each) for each in found[0].split(".")] if found else []
+    while numbers and numbers[-1] == 0:
+        numbers.pop()
+    return tuple(numbers)
+
+
+def find(where: str) -> tuple[Any, str, Any]:
+    """The owner, the name and the value in the owner's own __dict__, of "module:Class.name".
+
+    Raises:
+        Refused: it is not there; the module is not imported for it.
+    """
+    module, _, path = where.partition(":")
+    owner: Any = sys.modules.get(module)
+    if owner is None:
+        raise Refused(f"{where}: {module} is not imported")
+    *classes, name = path.split(".")
+    for each in classes:
+        owner = vars(owner).get(each)
+        if owner is None:
+            raise Refused(f"{where}: {each} is gone")
+    if name not in vars(owner):
+        raise Refused(f"{where} is gone")
+    return owner, name, vars(owner)[name]
+
+
+def judge(slot: Slot, original: object) -> None:
+    """Compare signature and source with what was tested.
+
+    Raises:
+        Refused: naming what differs.
+    """
+    if slot.parameters is not None:
+        import inspect
+
+        found = tuple(inspect.signature(unwrapped(original)).parameters)
+        if found != slot.parameters:
+            told = f"({', '.join(found)}), tested with ({', '.join(slot.parameters)})"
+            raise Refused(f"{slot.where}: its parameters are {told}")
+    if slot.fingerprints:
+        mark = fingerprint(original)
+        if mark not in slot.fingerprints:
+            raise Refused(f"{slot.where}: its source (fingerprint {mark}) was not tested")
+
+
+def unwrapped(original: Any) -> Any:
+    """The function in a classmethod or staticmethod; anything else as it is."""
+    return original.__func__ if isinstance(original, classmethod | staticmethod) else original
+
+
+def fingerprint(original: object) -> str:
+    """12 hexadecimal digits of what a function's source does; "" where there is no source.
+
+    Names, calls, constants and structure count; layout, comments, docstrings and annotations do
+    not. The same source has the same fingerprint under every supported interpreter.
+    """
+    import ast
+    import hashlib
+    import inspect
+    import textwrap
+
+    try:
+        source = inspect.getsource(inspect.unwrap(unwrapped(original)))
+    except (OSError, TypeError):
+        return ""
+    tree = ast.parse(textwrap.dedent(source))
+    return hashlib.sha256(repr(_essence(tree)).encode()).hexdigest()[:12]
+
+
+def _essence(node: object) -> object:
+    import ast
+
+    if isinstance(node, list):
+        return [_essence(each) for each in node]
+    if not isinstance(node, ast.AST):
+        return node
+    fields = {
+        name: value for name, value in ast.iter_fields(node) if name not in IRRELEVANT and value
+    }
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        fields["body"] = node.body[1:] if ast.get_docstring(node) is not None else node.body
+    if isinstance(node, ast.Constant):
+        fields["value"] = (type(node.value).__name__, repr(node.value))
+    return type(node).__name__, [(name, _essence(value)) for name, value in fields.items()]
