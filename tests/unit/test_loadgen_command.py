@@ -90,6 +90,35 @@ def test_every_option(recorder):
     assert (shown["connections"], shown["workers"], shown["cpus"]) == (1000, 3, [int(cpu)])
 
 
+def test_an_open_loop(recorder):
+    arguments = (
+        "-r 9k --arrivals poisson --warmup 2s -d 10s -s 20-2k --verify length --seed 5 -w 3"
+    )
+    assert invoke(URL, *arguments.split()).exit_code == 0
+    plans = recorder.plans
+    assert [plan.rate for plan in plans] == [3000.0] * 3
+    assert [plan.phase for plan in plans] == pytest.approx([0, 1 / 3, 2 / 3])
+    plan = plans[0]
+    assert (plan.arrivals, plan.warmup_seconds, plan.seconds) == ("poisson", 2.0, 10.0)
+    assert (plan.size, plan.least_size, plan.verify, plan.seed) == (2048, 20, "length", 5)
+    assert plan.all_stages() == [(2.0, 3000.0), (10.0, 3000.0)]
+    assert "phase" not in recorder.settings
+
+
+def test_stages_say_how_long(recorder):
+    assert invoke(URL, "--stages", "30s:1k,2m:0").exit_code == 0
+    (plan,) = recorder.plans
+    assert (plan.rate, plan.seconds) == (0.0, 150.0)
+    assert plan.all_stages() == [(30.0, 1000.0), (120.0, 0.0)]
+
+
+def test_thinking(recorder):
+    assert invoke(URL, "--think", "250ms", "-s", "exp:1k").exit_code == 0
+    (plan,) = recorder.plans
+    assert (plan.think_seconds, plan.rate) == (0.25, None)
+    assert (plan.mean_size, plan.size) == (1024.0, 16384)
+
+
 def test_messages_without_a_duration_have_no_end_in_time(recorder):
     invoke(URL, "-n", "5")
     assert (recorder.plans[0].seconds, recorder.plans[0].messages) == (None, 5)
@@ -121,6 +150,16 @@ def test_as_many_workers_as_descriptors_ask_for(recorder, monkeypatch):
         ([URL, "--cpu", "99999"], "99999"),
         ([URL, "--bind", "::1"], "different IP versions"),
         ([URL, "--surprise"], "--surprise"),
+        ([URL, "-r", "5", "--think", "1s"], "--think is of a closed loop"),
+        ([URL, "-r", "5", "-p", "2"], "--in-flight is of a closed loop"),
+        ([URL, "--arrivals", "poisson"], "needs --rate or --stages"),
+        ([URL, "--stages", "1s:5", "-d", "5s"], "--duration does not go with --stages"),
+        ([URL, "--stages", "1s"], "no stage like 30s:1k"),
+        ([URL, "-r", "0"], "less than 1"),
+        ([URL, "-s", "20-10"], "empty range"),
+        ([URL, "-s", "exp:0"], "a mean size is 1 byte or more"),
+        ([URL, "-s", "exp:1024m"], "more than 1073741824"),
+        ([URL, "--verify", "some"], "some"),
         ([URL, "--target-pid", "0"], "--target-pid"),
     ],
 )

@@ -85,3 +85,54 @@ def test_text_must_be_ascii():
 def test_content_must_be_bytes(content):
     with pytest.raises(TypeError):
         Payload(content)
+
+
+@pytest.mark.parametrize("text", [False, True])
+def test_sizes_that_vary_are_those_of_the_stamp(text):
+    """Evenly distributed, the same for the same message, and checked as such."""
+    found = payload.Payload(b"x" * 300, text=text, least=100)
+    sizes = [len(found.message_bytes(sequence, 3)) for sequence in range(5000)]
+    assert (min(sizes), max(sizes)) == (100, 300)
+    assert abs(sum(sizes) / len(sizes) - 200) < 5
+    assert sizes[:100] == [len(found.message_bytes(sequence, 3)) for sequence in range(100)]
+    assert sizes[:100] != [len(found.message_bytes(sequence, 4)) for sequence in range(100)]
+    for sequence in range(100):
+        message = found.message_bytes(sequence, 3)
+        assert found.matches(message, sequence, 3)
+        assert not found.matches(message[:-1], sequence, 3)
+        assert not found.matches(message + b"x", sequence, 3)
+
+
+def test_exponential_sizes():
+    found = payload.Payload(bytes(1600), mean=100.0)
+    sizes = [len(found.message_bytes(sequence, 0)) for sequence in range(20_000)]
+    assert abs(sum(sizes) / len(sizes) - 100) < 4
+    assert max(sizes) <= 1600
+    assert abs(sum(size > 200 for size in sizes) / len(sizes) - 0.135) < 0.01
+
+
+@pytest.mark.parametrize(
+    ("verify", "shorter", "changed"),
+    [("none", True, True), ("length", False, True), ("full", False, False)],
+)
+def test_how_much_is_verified(verify, shorter, changed):
+    found = payload.Payload(bytes(20), verify=verify)
+    message = found.message_bytes(1, 2)
+    assert found.matches(message, 1, 2)
+    assert found.matches(message[:-1], 1, 2) is shorter
+    assert found.matches(message[:-1] + b"y", 1, 2) is changed
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"least": 21}, "smallest size 21"),
+        ({"least": -1}, "smallest size -1"),
+        ({"mean": 0.0}, "mean size 0"),
+        ({"mean": 21.0}, "mean size 21"),
+        ({"verify": "some"}, "'some'"),
+    ],
+)
+def test_what_no_payload_can_be(options, message):
+    with pytest.raises(ValueError, match=message):
+        payload.Payload(bytes(20), **options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import socket
 
@@ -23,7 +24,9 @@ def plan_of(connections=10, **fields):
 
 
 def test_a_plan_travels_as_json():
-    plan = plan_of(sources=("127.0.0.2", "127.0.0.3"), text=True, seconds=0.5, cpu=1)
+    plan = plan_of(
+        sources=("127.0.0.2", "127.0.0.3"), seconds=0.5, cpu=1, rate=0.0, stages=((1.0, 5.0),)
+    )
     assert Plan.from_dict(json.loads(json.dumps(plan.to_dict()))) == plan
 
 
@@ -50,6 +53,27 @@ def test_the_pieces_add_up(connections, workers, messages, paced):
     if paced:
         assert sum(piece.connect_rate for piece in pieces) == pytest.approx(rate)
     assert len({piece.seed for piece in pieces}) == workers
+
+
+def test_the_schedules_of_the_pieces_add_up():
+    plan = plan_of(rate=100.0, stages=((1.0, 300.0), (2.0, 0.0)))
+    pieces = split(plan, 4)
+    assert [piece.phase for piece in pieces] == [0.0, 0.25, 0.5, 0.75]
+    assert all(piece.rate == 25.0 for piece in pieces)
+    assert all(piece.stages == ((1.0, 75.0), (2.0, 0.0)) for piece in pieces)
+
+
+@pytest.mark.parametrize(
+    ("fields", "stages"),
+    [
+        ({"seconds": 5.0}, [(5.0, 8.0)]),
+        ({}, [(math.inf, 8.0)]),
+        ({"seconds": 5.0, "warmup_seconds": 1.0}, [(1.0, 8.0), (5.0, 8.0)]),
+        ({"stages": ((2.0, 9.0),), "warmup_seconds": 1.0}, [(1.0, 8.0), (2.0, 9.0)]),
+    ],
+)
+def test_all_stages(fields, stages):
+    assert plan_of(rate=8.0, **fields).all_stages() == stages
 
 
 def test_workers_are_pinned_in_turn():

@@ -11,6 +11,7 @@ pytest.importorskip("numpy")
 pytest.importorskip("rich")
 report = pytest.importorskip("wsfast.loadgen.report")
 
+from wsfast.loadgen.histogram import Histogram  # noqa: E402
 from wsfast.loadgen.results import Results, Worker  # noqa: E402
 
 
@@ -25,17 +26,37 @@ def worker(cpu_percent=50.0):
     return Worker(pid=1, cpu=None, cpu_percent=cpu_percent, max_rss_bytes=0, connections=3)
 
 
-def results_of(*, asked=3, opened=3, sent=10, received=10, **fields):
+SETTINGS = {
+    "url": "ws://h/",
+    "mode": "echo",
+    "size": 20,
+    "least_size": None,
+    "mean_size": None,
+    "text": True,
+    "in_flight": 4,
+    "think_seconds": 0.0,
+    "rate": None,
+    "stages": (),
+    "arrivals": "constant",
+}
+
+
+def results_of(
+    *, asked=3, opened=3, sent=10, received=10, settings=None, more=(), histograms=None, **fields
+):
+    more = dict(more)
     counts = {"asked": asked, "opened": opened, "sent": sent, "received": received}
     results = Results(
-        settings={"url": "ws://h/", "size": 20, "text": True, "in_flight": 4},
-        counts=collections.Counter(counts, measured=received),
+        settings={**SETTINGS, **(settings or {})},
+        counts=collections.Counter({**counts, "measured": received, **more}),
         window_seconds=2.0,
         connect_seconds=0.5,
         **{"workers": [worker()], **fields},
     )
-    results.latency.record_all([1_000_000] * received)
-    results.handshake.record_all([250_000] * opened)
+    values = {"actual": [1_000_000] * received, "handshake": [250_000] * opened}
+    for name, recorded in {**values, **(histograms or {})}.items():
+        results.histograms[name] = Histogram()
+        results.histograms[name].record_all(recorded)
     return results
 
 
@@ -132,6 +153,52 @@ def test_the_target():
     assert line_of(text, "target CPU") == "25 % of a core (process 42)"
     assert line_of(text, "messages per target CPU-second") == "20"
     assert "target CPU" not in printed(results_of(target_pid=42))
+
+
+OPEN = {"rate": 1000.0, "arrivals": "poisson"}
+
+
+def test_an_open_loop():
+    text = printed(
+        results_of(
+            settings=OPEN,
+            more={"window_sent": 1990, "measured": 1980},
+            histograms={"intended": [3_000_000] * 10, "lag": [20_000] * 10},
+        )
+    )
+    assert line_of(text, "load") == "open loop, 1,000 messages/s asked, Poisson, 20 B text"
+    assert line_of(text, "messages/s") == "1,000 asked, 995 sent, 990 answered"
+    assert line_of(text, "latency from").split("  ")[0] == "when it was due"
+    assert line_of(text, "latency p99").split() == ["3.00", "ms", "1.00", "ms"]
+    assert line_of(text, "schedule lag") == "p50 20.0 us, p99 20.0 us, max 20.0 us"
+    assert line_of(text, "verdict") == "VALID"
+    assert "coordinated omission" not in text
+
+
+def test_a_verdict_says_why():
+    text = printed(
+        results_of(settings=OPEN, more={"measured": 100}, histograms={"intended": [1] * 10})
+    )
+    assert line_of(text, "verdict") == "SERVER-BOUND"
+    assert line_of(text, "because").startswith("50 answers/s of 1,000 messages/s")
+
+
+def test_lower_bounds_are_marked():
+    text = printed(results_of(received=9, more={"censored": 1}, censored_ns=500_000))
+    assert line_of(text, "latency p50") == ">= 1.00 ms"
+    assert "1 messages were not answered in time" in text
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"size": 2048, "least_size": 20}, "20 B to 2 KiB"),
+        ({"size": 8192, "mean_size": 512.0}, "512 B on average"),
+        ({"think_seconds": 0.5}, "4 in flight on each connection, 500 ms to think"),
+    ],
+)
+def test_the_load_in_words(fields, said):
+    assert said in line_of(printed(results_of(settings=fields)), "load")
 
 
 def state(**fields):

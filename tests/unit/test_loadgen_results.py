@@ -1,4 +1,4 @@
-"""wsfast.loadgen.results: merging is exact, and the JSON keeps its keys."""
+"""wsfast.loadgen.results: merging is exact, and what is derived from it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ pytest.importorskip("hdrh")
 pytest.importorskip("numpy")
 module = pytest.importorskip("wsfast.loadgen.results")
 
-from wsfast.loadgen.hdrblob import from_dict, to_dict  # noqa: E402
+from wsfast.loadgen.hdrblob import to_dict  # noqa: E402
 from wsfast.loadgen.histogram import Histogram  # noqa: E402
 
-SETTINGS = {"url": "ws://127.0.0.1:9/", "size": 100, "text": False, "in_flight": 1}
+SETTINGS = {"url": "ws://127.0.0.1:9/", "rate": None, "stages": ()}
 
 
 def histogram_of(values):
@@ -22,7 +22,7 @@ def histogram_of(values):
     return histogram
 
 
-def part(latencies, *, cpu_percent=40.0, lost=0, window=2.0, **counts):
+def part(latencies, *, cpu_percent=40.0, lost=0, window=2.0, censored_ns=None, **counts):
     """What a worker reports that had so many round trips."""
     received = len(latencies)
     fields = dict.fromkeys(module.COUNTERS, 0)
@@ -32,8 +32,12 @@ def part(latencies, *, cpu_percent=40.0, lost=0, window=2.0, **counts):
         **fields,
         "window_seconds": window,
         "connect_seconds": 0.5,
-        "latency": to_dict(histogram_of(latencies)),
-        "handshake": to_dict(histogram_of([1000] * 5)),
+        "histograms": {
+            "actual": to_dict(histogram_of(latencies)),
+            "handshake": to_dict(histogram_of([1000] * 5)),
+        },
+        "censored_ns": censored_ns,
+        "intervals": [{"second": 0}],
         "errors": {"server": {"lost": lost} if lost else {}, "generator": {}},
         "worker": {
             "pid": 7,
@@ -61,15 +65,20 @@ def test_workers_add_up_exactly():
     assert results.counts["asked"] == 10
     assert results.server_errors == {"lost": 2}
     assert results.window_seconds == 2.0
-    assert len(results.workers) == 2
+    assert len(results.workers) == len(results.intervals) == 2
+    assert results.handshake == histogram_of([1000] * 10)
+    assert results.histogram("lag") == Histogram()
 
 
 def test_rates():
-    results = results_of(part([1000] * 50), target_pid=3, target_cpu_seconds=0.5)
+    measured = part([1000] * 50, measured_bytes=5000, window_sent=60)
+    results = results_of(measured, target_pid=3, target_cpu_seconds=0.5)
     assert results.messages_per_second == 25.0
     assert results.bytes_per_second == 2500.0
     assert results.messages_per_target_cpu_second == 100.0
-    assert results.target()["cpu_percent"] == 25.0
+    assert results.target_cpu_percent == 25.0
+    assert results.achieved_rate == 30.0
+    assert results.asked_rate is None
 
 
 def test_nothing_measured():
@@ -77,34 +86,40 @@ def test_nothing_measured():
     assert results.failed == 5
     assert results.messages_per_second == 0.0
     assert results.messages_per_target_cpu_second is None
-    assert results.target()["cpu_seconds"] is None
-    assert results.to_dict()["latency"]["actual"]["p99"] == 0
+    assert results.target_cpu_percent is None
+    assert results.achieved_rate == 0.0
+
+
+def test_a_lower_bound_is_the_lowest_of_all_workers():
+    parts = [part([1]), part([1], censored_ns=700), part([1], censored_ns=500)]
+    assert results_of(*parts).censored_ns == 500
+    assert results_of(parts[0]).censored_ns is None
+
+
+@pytest.mark.parametrize(
+    ("rate", "stages", "asked"),
+    [
+        (100.0, (), 100.0),
+        (0.0, [(2.0, 100.0)], 50.0),
+        (100.0, [(1.0, 300.0), (3.0, 300.0)], 275.0),
+    ],
+)
+def test_the_rate_that_was_asked_for(rate, stages, asked):
+    results = module.Results(settings={"rate": rate, "stages": stages})
+    assert results.open_loop
+    assert results.asked_rate == asked
+
+
+def test_the_latency_of_an_open_loop_is_the_intended_one():
+    results = module.Results(settings={"rate": 1.0, "stages": ()})
+    results.histograms = {"actual": histogram_of([1]), "intended": histogram_of([2])}
+    assert results.latency == histogram_of([2])
 
 
 @pytest.mark.parametrize(("percent", "bound"), [(89.9, False), (90.0, True), (100.0, True)])
 def test_a_busy_worker_is_the_bottleneck(percent, bound):
     results = results_of(part([1]), part([1], cpu_percent=percent))
     assert results.generator_bound is bound
-    assert results.to_dict()["generator"]["bound"] is bound
-
-
-def test_the_json_form():
-    results = results_of(part([1000, 2000, 3000], lost=1))
-    fields = json.loads(json.dumps(results.to_dict()))
-    assert fields["schema"] == module.SCHEMA
-    assert fields["load"] == "closed-loop"
-    assert fields["settings"] == SETTINGS
-    summary = fields["summary"]
-    assert summary["sent"] == summary["received"] + summary["lost"] + summary["unanswered"] == 4
-    latency = fields["latency"]["actual"]
-    assert latency["count"] == 3
-    assert latency["mean"] == 2000.0
-    assert latency["min"] <= latency["p50"] <= latency["p99"] <= latency["max"] == 3000
-    assert from_dict(latency) == results.latency
-    assert from_dict(fields["connections"]["handshake"]) == results.handshake
-    assert fields["errors"] == {"server": {"lost": 1}, "generator": {}}
-    assert fields["generator"]["workers"][0]["connections"] == 5
-    assert fields["target"] is None
 
 
 def test_a_part_without_a_field():

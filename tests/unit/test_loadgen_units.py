@@ -88,3 +88,35 @@ def test_sizes_and_counts_for_people():
         "1.5 MiB",
     ]
     assert units.format_count(1234567.4) == "1,234,567"
+
+
+@pytest.mark.parametrize(
+    ("text", "sizes"),
+    [
+        ("512", (512, None, None)),
+        ("20-2k", (2048, 20, None)),
+        ("0-0", (0, 0, None)),
+        ("exp:100", (1600, None, 100.0)),
+    ],
+)
+def test_sizes_of_messages(text, sizes):
+    assert units.parse_sizes(text) == sizes
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("30-20", "empty range"), ("exp:0", "1 byte or more"), ("20-", "no amount"), ("exp:", "no")],
+)
+def test_what_are_no_sizes(text, message):
+    with pytest.raises(ValueError, match=message):
+        units.parse_sizes(text)
+
+
+def test_stages():
+    assert units.parse_stages("30s:1k,2m:10k,1h:0") == ((30.0, 1e3), (120.0, 1e4), (3600.0, 0.0))
+
+
+@pytest.mark.parametrize("text", ["30s", "30s:", ":5", "0s:5", "1s:1s", "1s:5,", ""])
+def test_what_are_no_stages(text):
+    with pytest.raises(ValueError):
+        units.parse_stages(text)

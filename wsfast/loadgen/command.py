@@ -17,11 +17,18 @@ from wsfast import __version__
 from wsfast.echo.limits import raise_descriptor_limit
 from wsfast.errors import InvalidURL
 from wsfast.loadgen.coordinator import Coordinator, CouldNotRun
+from wsfast.loadgen.document import document_of
 from wsfast.loadgen.embedded import EchoServer
 from wsfast.loadgen.plan import MAX_IN_FLIGHT, Plan, choose_sources, resolve, split, workers_for
 from wsfast.loadgen.report import Progress, failure, print_results
 from wsfast.loadgen.results import Results
-from wsfast.loadgen.units import parse_bytes, parse_count, parse_duration
+from wsfast.loadgen.units import (
+    Sizes,
+    parse_count,
+    parse_duration,
+    parse_sizes,
+    parse_stages,
+)
 from wsfast.url import parse_url
 
 __all__ = ["EXIT_INTERRUPTED", "EXIT_NOT_RUN", "bench"]
@@ -62,8 +69,32 @@ def amount(
 
 COUNT = amount(parse_count, least=1)
 IN_FLIGHT = amount(parse_count, least=1, most=MAX_IN_FLIGHT)
-SIZE = amount(parse_bytes, most=MAX_SIZE)
+RATE = amount(parse_count, least=1)
 DURATION = amount(parse_duration)
+
+
+def parsed(parse: Callable[[str], Any]) -> Callable[..., Any]:
+    """A callback of click that reads something with a grammar of its own."""
+
+    def convert(ctx: Any, param: Any, text: str | None) -> Any:
+        try:
+            return None if text is None else parse(text)
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from None
+
+    return convert
+
+
+def payload_sizes(text: str) -> Sizes:
+    """The sizes of -s.
+
+    Raises:
+        ValueError: they are none, or more than a message may have.
+    """
+    sizes = parse_sizes(text)
+    if sizes.most > MAX_SIZE:
+        raise ValueError(f"{text} is more than {MAX_SIZE}")
+    return sizes
 
 
 def parse_cpus(ctx: Any, param: Any, text: str | None) -> tuple[int, ...]:
@@ -87,6 +118,8 @@ Amounts: counts 500 10k 5m, sizes 20 16k 1mib, durations 500ms 2s 5m.
 Examples:
   wsfast-bench -c 100 -d 5s                     against an echo server of its own
   wsfast-bench ws://localhost:8000/ -c 10k -p 4
+  wsfast-bench ws://localhost:8000/ -c 1k -r 20k -d 1m --warmup 5s
+  wsfast-bench ws://localhost:8000/ --stages 30s:1k,2m:10k --arrivals poisson
   wsfast-bench ws://10.0.0.5/ws -n 1m -s 1k --json > result.json
 \b
 Exit status: 0 measured, 1 nothing measured, 2 usage, 130 interrupted (results are printed).
@@ -117,11 +150,53 @@ Exit status: 0 measured, 1 nothing measured, 2 usage, 130 interrupted (results a
 @click.option(
     "-s",
     "--size",
-    callback=SIZE,
+    callback=parsed(payload_sizes),
     metavar="SIZE",
     default="20",
     show_default=True,
-    help="Payload bytes of a message.",
+    help="Payload bytes of a message: 512, 20-2k, or exp:512 (the mean).",
+)
+@click.option(
+    "-r",
+    "--rate",
+    callback=RATE,
+    metavar="RATE",
+    help="Messages a second, on a schedule (open loop).  [default: closed loop]",
+)
+@click.option(
+    "--arrivals",
+    type=click.Choice(["constant", "poisson"]),
+    default="constant",
+    show_default=True,
+    help="How the messages of a schedule are spaced.",
+)
+@click.option(
+    "--stages",
+    callback=parsed(parse_stages),
+    metavar="D:RATE,...",
+    help="Ramps of the rate from -r (or 0) on: 30s:1k,2m:10k.",
+)
+@click.option(
+    "--warmup",
+    callback=DURATION,
+    metavar="DURATION",
+    help="Time in front of the window, measured apart.  [default: none]",
+)
+@click.option(
+    "--think",
+    callback=DURATION,
+    metavar="DURATION",
+    help="Time from an answer to the next message of its connection (closed loop).",
+)
+@click.option(
+    "--verify",
+    type=click.Choice(["none", "length", "full"]),
+    default="full",
+    show_default=True,
+    help="What makes a message an answer.",
+)
+@click.option(
+    "--seed", type=int, help="Of contents, sizes and Poisson gaps.  [default: a new one]"
 )
 @click.option(
     "-p",
@@ -182,7 +257,10 @@ Exit status: 0 measured, 1 nothing measured, 2 usage, 130 interrupted (results a
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 @click.version_option(__version__, prog_name="wsfast-bench")
 def bench(url: str | None, as_json: bool, quiet: bool, **options: Any) -> None:
-    """Measure a WebSocket echo server: closed loop, every answer checked.
+    """Measure a WebSocket echo server, every answer checked.
+
+    With --rate messages are due on a schedule, whatever the server does (open loop); else each
+    connection sends its next message when it was answered (closed loop).
 
     Without URL it starts wsfast-echo on a free port and measures that.
     """
@@ -210,8 +288,7 @@ def check(url: str | None, options: dict[str, Any]) -> None:
     Raises:
         click.UsageError: with the option and the limit.
     """
-    if options["messages"] is None and options["duration"] is None:
-        options["duration"] = 10.0
+    check_load(options)
     for name in ("connections", "messages"):
         least = options["workers"] or 1
         if options[name] is not None and options[name] < least:
@@ -224,6 +301,29 @@ def check(url: str | None, options: dict[str, Any]) -> None:
         raise click.UsageError(str(error)) from None
     if parts.secure:
         raise click.UsageError("wss:// needs TLS, which wsfast-bench does not speak; use ws://")
+
+
+def check_load(options: dict[str, Any]) -> None:
+    """Refuse a load that contradicts itself, and fill in what follows from the rest.
+
+    Raises:
+        click.UsageError: with the option and the rule.
+    """
+    stages, rate = options["stages"], options["rate"]
+    if stages is not None:
+        if options["duration"] is not None:
+            raise click.UsageError("--duration does not go with --stages, which say it")
+        options["duration"] = sum(seconds for seconds, _ in stages)
+        if rate is None:
+            rate = options["rate"] = 0.0
+    elif options["messages"] is None and options["duration"] is None:
+        options["duration"] = 10.0
+    if rate is not None and options["think"] is not None:
+        raise click.UsageError("--think is of a closed loop; --rate and --stages make it open")
+    if rate is not None and options["in_flight"] != 1:
+        raise click.UsageError("--in-flight is of a closed loop; --rate and --stages make it open")
+    if rate is None and options["arrivals"] != "constant":
+        raise click.UsageError("--arrivals is of an open loop; it needs --rate or --stages")
 
 
 def measure(url: str, options: dict[str, Any], progress: Progress) -> Results:
@@ -248,7 +348,15 @@ def measure(url: str, options: dict[str, Any], progress: Progress) -> Results:
         port=parts.port,
         connections=connections,
         in_flight=options["in_flight"],
-        size=options["size"],
+        rate=options["rate"],
+        stages=options["stages"] or (),
+        arrivals=options["arrivals"],
+        think_seconds=options["think"] or 0.0,
+        size=options["size"].most,
+        least_size=options["size"].least,
+        mean_size=options["size"].mean,
+        verify=options["verify"],
+        warmup_seconds=options["warmup"] or 0.0,
         text=options["text"],
         seconds=options["duration"],
         messages=options["messages"],
@@ -256,11 +364,11 @@ def measure(url: str, options: dict[str, Any], progress: Progress) -> Results:
         sources=sources,
         connect_seconds=options["connect_timeout"],
         drain_seconds=options["drain"],
-        seed=time.time_ns() & 0xFFFFFFFF,
+        seed=time.time_ns() & 0xFFFFFFFF if options["seed"] is None else options["seed"],
     )
     workers = choose_workers(connections, options)
     settings = {**plan.to_dict(), "workers": workers, "cpus": options["cpu"]}
-    for of_one_worker in ("first", "cpu", "opening"):
+    for of_one_worker in ("first", "cpu", "opening", "phase"):
         del settings[of_one_worker]
     coordinator = Coordinator(
         split(plan, workers, options["cpu"]),
@@ -295,7 +403,7 @@ def finish(results: Results, as_json: bool) -> int:
     """Print the results, and why there are none if so; the exit status."""
     reason = None if results.interrupted else failure(results)
     if as_json:
-        json.dump(results.to_dict(), sys.stdout, indent=2)
+        json.dump(document_of(results), sys.stdout, indent=2)
         print()
     elif results.counts["opened"] or results.interrupted:
         print_results(results, sys.stdout)

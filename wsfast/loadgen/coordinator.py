@@ -164,7 +164,9 @@ class Coordinator:
             + (plan.connections / plan.connect_rate if plan.connect_rate else 0.0)
             for plan in plans
         )
-        loading = max((plan.seconds or 0.0) + plan.drain_seconds for plan in plans)
+        loading = max(
+            plan.warmup_seconds + (plan.seconds or 0.0) + plan.drain_seconds for plan in plans
+        )
         return time.monotonic() + connecting + loading + SLACK_SECONDS
 
     def _advance(self) -> None:
@@ -174,6 +176,8 @@ class Coordinator:
                 worker.send({"stop": True})
         if not self._started and self._all("connected"):
             self._start()
+        if self._target_before is None and self._all("warm"):
+            self._target_before = self._target_cpu()
         if self._started and self._target_after is None and self._all("measured"):
             self._target_after = self._target_cpu()
         if self._on_progress is not None:
@@ -184,7 +188,6 @@ class Coordinator:
 
     def _start(self) -> None:
         self._started = True
-        self._target_before = self._target_cpu()
         start_ns = time.monotonic_ns() + START_DELAY_NS
         for worker in self._workers:
             worker.send({"start_ns": start_ns})

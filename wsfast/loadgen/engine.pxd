@@ -1,75 +1,65 @@
-"""The load engine of a process: connections that keep messages under way, and their counts."""
+"""The load engine of a process: opens connections, holds them, closes them, and counts."""
 
-cimport cython
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 from wsfast.endpoint cimport Endpoint
 from wsfast.loadgen.histogram cimport Histogram
-from wsfast.loadgen.payload cimport Payload
 from wsfast.loop cimport Loop
 from wsfast.settings cimport Settings
 
 
-@cython.final
+cdef inline uint64_t clock_ns() noexcept nogil:
+    """CLOCK_MONOTONIC in nanoseconds."""
+    cdef timespec now
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return <uint64_t>now.tv_sec * 1_000_000_000 + <uint64_t>now.tv_nsec
+
+
 cdef class LoadConnection(Endpoint):
+    # A mode subclasses it.
     cdef Engine engine            # whom it belongs to
-    cdef uint64_t *sent_at        # ring: when each message under way was sent, in ns
     cdef uint64_t begun           # when connect() was called, in ns
     cdef uint32_t number          # among the connections of all workers; part of the stamp
     cdef uint32_t slot            # where Engine.connections holds it
-    cdef uint32_t sequence        # of the next message that it sends
-    cdef uint32_t dated           # messages before it have their final time in sent_at
-    cdef uint32_t expected        # of the next answer; sequence - expected are under way
     cdef int broken               # errno with which the socket failed; 0: it did not
     cdef str key                  # the Sec-WebSocket-Key that it sent; None once open
     cdef bytes received           # what has come of the answer to the handshake
 
-    cdef int take(self, int opcode, const uint8_t *payload, size_t size) except -1   # an answer
-    cdef int judge(self, int opcode, const uint8_t *payload, size_t size) except -1  # a bad one
-    cdef int answered(self) except -1     # the expected answer came
-    cdef int send_next(self) except -1    # one message, if any may still be sent
-    cdef int begin_sending(self) except -1                # the first in_flight messages
-    cdef int give_up(self) except -1                      # what is under way stays unanswered
+    cdef int begin_sending(self) except -1        # the window, or the warm-up, begins
+    cdef int take(self, int opcode, const uint8_t *payload, size_t size) except -1   # a message
+    cdef int give_up(self) except -1              # the end: count what is still under way
 
 
-@cython.final
 cdef class Engine:
+    # A mode subclasses it.
     # what to do
     cdef Loop loop                # where the connections live
     cdef Settings settings        # theirs
-    cdef object plan              # wsfast.loadgen.plan.Plan
+    cdef readonly object plan     # wsfast.loadgen.plan.Plan
     cdef object opener            # wsfast.loadgen.opening.Opener
-    cdef Payload payload          # of every message
-    cdef uint32_t in_flight       # messages that a connection keeps under way
-    cdef uint32_t ring_mask       # size of the rings, a power of two >= in_flight, minus one
 
     # the window
     cdef uint64_t now             # when the latest read returned, in ns
-    cdef bint sending             # an answer is followed by the next message
+    cdef bint sending             # between begin() and end()
+    cdef bint settling            # the end of the run, not of a connection, makes it give up
     cdef bint settled             # what happens from now on is no longer counted
-    cdef uint64_t deadline        # end of the window in ns: nothing is sent after it
-    cdef int64_t budget           # messages that may still be sent
+    cdef readonly uint64_t warm_ns        # the warm-up ends and the window begins, in ns
+    cdef readonly uint64_t deadline       # the window ends, in ns: nothing is sent after it
     cdef readonly uint64_t last_answer    # when the latest one came, in ns
 
     # what was counted
     cdef list connections         # LoadConnection by slot; None: it has no socket
     cdef readonly dict errors     # how often, by cause: an errno or the name of a kind
-    cdef readonly Histogram latency       # round trips
     cdef readonly Histogram handshake     # from connect() to the checked 101
     cdef readonly uint64_t pending        # connections on their way
     cdef readonly uint64_t live           # open connections
     cdef readonly uint64_t held           # connections with a socket, whatever their state
     cdef uint64_t opened          # connections that opened
     cdef uint64_t failed          # connections that did not
-    cdef uint64_t sent            # messages; sent = received + lost + unanswered + under way
-    cdef uint64_t received        # their answers
-    cdef uint64_t measured        # those that came within the window
-    cdef uint64_t lost            # messages that a later answer overtook
-    cdef uint64_t unanswered      # messages that were still under way at the end
-    cdef uint64_t mismatch        # answers whose content is not what was sent
-    cdef uint64_t duplicate       # answers to a message that was answered before
-    cdef uint64_t unexpected      # messages while none was under way
+    cdef uint64_t reads           # from sockets
 
+    cdef LoadConnection new_connection(self)      # of the mode's class
     cdef Settings make_settings(self)     # limits and deadlines that follow from the plan
     cdef int open_socket(self, object index) except -1    # a descriptor on its way to the target
     cdef int count_error(self, object cause) except -1    # unless settled

@@ -6,11 +6,15 @@ The stamp is the first eight bytes, or as many as there are: for binary messages
 number and the number of the connection, 32 bits each, little-endian; for text eight printable
 ASCII characters of six bits each, the low 24 bits of both. An echo is checked in full by
 comparing its stamp with the one expected and the rest with the shared rest.
+
+Sizes that vary follow from the stamp as well: the same message always has the same size, so that
+nothing about it has to be kept until its answer comes.
 """
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdint cimport UINT64_MAX, uint8_t, uint32_t, uint64_t
+from libc.math cimport log
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy
 
@@ -20,6 +24,8 @@ __all__ = ["Payload"]
 
 cdef enum:
     STAMP_BYTES = 8
+
+VERIFY = {"none": NOTHING, "length": LENGTH, "full": CONTENT}
 
 cdef int TEXT = Opcode.TEXT
 cdef int BINARY = Opcode.BINARY
@@ -34,19 +40,49 @@ cdef inline uint64_t six_bits_each(uint64_t number) noexcept nogil:
     return text
 
 
+cdef inline uint64_t mixed(uint64_t number) noexcept nogil:
+    """The number with its bits mixed (the finalizer of splitmix64): equal in, equal out."""
+    number = (number ^ (number >> 30)) * 0xBF58476D1CE4E5B9ULL
+    number = (number ^ (number >> 27)) * 0x94D049BB133111EBULL
+    return number ^ (number >> 31)
+
+
 @cython.final
 cdef class Payload:
     """What the messages of one generator process hold.
 
     Args:
-        content: the bytes of every message, before the stamp is written over the first eight.
+        content: the bytes of every message, before the stamp is written over the first eight;
+            of messages of varying sizes the longest one.
         text: send it as text; the content must then be ASCII.
+        least: of sizes that vary evenly, the smallest; None: they do not.
+        mean: of sizes that are exponentially distributed (the content is the longest), the mean
+            in bytes; None: they are not.
+        verify: how an answer is checked: "full", "length", or "none".
 
     Raises:
-        ValueError: the content of a text message is not ASCII.
+        ValueError: the content of a text message is not ASCII, the sizes are out of range, or
+            `verify` is none of the three.
     """
 
-    def __cinit__(self, bytes content not None, *, bint text=False):
+    def __cinit__(
+        self,
+        bytes content not None,
+        *,
+        bint text=False,
+        least=None,
+        mean=None,
+        str verify="full",
+    ):
+        if verify not in VERIFY:
+            raise ValueError(f"verify is {', '.join(VERIFY)}, not {verify!r}")
+        if least is not None and not 0 <= least <= len(content):
+            raise ValueError(f"the smallest size {least} is not in 0..{len(content)}")
+        if mean is not None and not 0 < mean <= len(content):
+            raise ValueError(f"the mean size {mean} is not in 1..{len(content)}")
+        self.verify = VERIFY[verify]
+        self.least = len(content) if least is None else least
+        self.mean = 0.0 if mean is None else mean
         self.size = <size_t>PyBytes_GET_SIZE(content)
         self.message = <uint8_t *>malloc(max(self.size, <size_t>STAMP_BYTES))
         if self.message == NULL:
@@ -55,8 +91,6 @@ cdef class Payload:
         if text and not content.isascii():
             raise ValueError("the content of a text message must be ASCII")
         self.opcode = TEXT if text else BINARY
-        cdef int unused = STAMP_BYTES - <int>min(self.size, <size_t>STAMP_BYTES)
-        self.stamp_mask = UINT64_MAX >> (8 * unused) if unused < STAMP_BYTES else 0
 
     def __dealloc__(self):
         free(self.message)
@@ -66,24 +100,40 @@ cdef class Payload:
             return <uint64_t>number << 32 | sequence
         return six_bits_each(<uint64_t>number << 24 | (sequence & 0xFFFFFF))
 
+    cdef size_t size_of(self, uint32_t sequence, uint32_t number) noexcept nogil:
+        cdef uint64_t random
+        if self.least == self.size and self.mean == 0.0:
+            return self.size
+        random = mixed(<uint64_t>number << 32 | sequence) >> 11
+        if self.mean == 0.0:
+            return self.least + <size_t>(random % (self.size - self.least + 1))
+        return min(self.size, <size_t>(-self.mean * log(<double>(random + 1) / (1ULL << 53))))
+
+    cdef bint is_answer(
+        self, int opcode, const uint8_t *payload, size_t size, uint32_t sequence, uint32_t number
+    ) noexcept nogil:
+        if self.verify == NOTHING:
+            return True
+        if opcode != self.opcode or size != self.size_of(sequence, number):
+            return False
+        return self.verify == LENGTH or self.is_echo(payload, size, sequence, number)
+
     cdef const uint8_t *stamped(self, uint32_t sequence, uint32_t number) noexcept nogil:
         cdef uint64_t stamp = self.stamp(sequence, number)
         memcpy(self.message, &stamp, STAMP_BYTES)
         return self.message
 
     cdef bint is_echo(
-        self, const uint8_t *payload, uint32_t sequence, uint32_t number
+        self, const uint8_t *payload, size_t size, uint32_t sequence, uint32_t number
     ) noexcept nogil:
-        cdef uint64_t found = 0
-        if self.size <= STAMP_BYTES:
-            memcpy(&found, payload, self.size)
-            return ((found ^ self.stamp(sequence, number)) & self.stamp_mask) == 0
+        cdef uint64_t expected, found
+        if size < STAMP_BYTES:
+            expected = self.stamp(sequence, number)
+            return memcmp(payload, &expected, size) == 0
         memcpy(&found, payload, STAMP_BYTES)
         if found != self.stamp(sequence, number):
             return False
-        return memcmp(
-            payload + STAMP_BYTES, self.message + STAMP_BYTES, self.size - STAMP_BYTES
-        ) == 0
+        return memcmp(payload + STAMP_BYTES, self.message + STAMP_BYTES, size - STAMP_BYTES) == 0
 
     def message_bytes(self, uint32_t sequence, uint32_t number):
         """The payload of one message, as bytes.
@@ -93,11 +143,16 @@ cdef class Payload:
             number: of the connection, below 2**32.
         """
         return PyBytes_FromStringAndSize(
-            <const char *>self.stamped(sequence, number), <Py_ssize_t>self.size
+            <const char *>self.stamped(sequence, number),
+            <Py_ssize_t>self.size_of(sequence, number),
         )
 
     def matches(self, bytes payload not None, uint32_t sequence, uint32_t number):
-        """Whether the bytes are the echo of that message; arguments as for message_bytes."""
-        if <size_t>PyBytes_GET_SIZE(payload) != self.size:
-            return False
-        return self.is_echo(<const uint8_t *>PyBytes_AS_STRING(payload), sequence, number)
+        """Whether the bytes pass for the echo of that message; arguments as for message_bytes."""
+        return self.is_answer(
+            self.opcode,
+            <const uint8_t *>PyBytes_AS_STRING(payload),
+            <size_t>PyBytes_GET_SIZE(payload),
+            sequence,
+            number,
+        )

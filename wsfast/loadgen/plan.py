@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import ipaddress
+import math
 import os
 import random
 import socket
@@ -50,9 +51,20 @@ class Plan:
         connections: how many to open.
         first: number of the first of them among all workers; decides the source address.
         in_flight: messages that each connection keeps under way.
-        size: payload bytes of a message.
+        mode: what the connections do: "echo".
+        rate: messages/s of all connections together, on a schedule (open loop); None: each
+            connection sends when it was answered (closed loop).
+        stages: (seconds, rate) pairs: from `rate` on in straight lines; empty: `rate` stays.
+        arrivals: of the schedule: "constant" or "poisson".
+        phase: 0 to 1: where in its first gap the schedule of this worker starts.
+        think_seconds: of a closed loop: from an answer to the next message of its connection.
+        size: payload bytes of a message; where they vary, of the longest one.
+        least_size: sizes are evenly distributed from here to `size`; None: they are not.
+        mean_size: sizes are exponentially distributed around it; None: they are not.
+        verify: how an answer is checked: "full", "length" or "none".
         text: send text messages instead of binary ones.
-        seconds: how long to send; None: until `messages` are sent.
+        warmup_seconds: how long to send before the window; what belongs there is kept apart.
+        seconds: how long the window is; None: until `messages` are sent.
         messages: how many to send in all; None: until `seconds` are over.
         connect_rate: connections to open in a second; None: as fast as they come.
         opening: how many handshakes may be under way at once.
@@ -67,10 +79,20 @@ class Plan:
     address: str
     port: int
     connections: int
+    mode: str = "echo"
     first: int = 0
     in_flight: int = 1
+    rate: float | None = None
+    stages: tuple[tuple[float, float], ...] = ()
+    arrivals: str = "constant"
+    phase: float = 0.0
+    think_seconds: float = 0.0
     size: int = 20
+    least_size: int | None = None
+    mean_size: float | None = None
+    verify: str = "full"
     text: bool = False
+    warmup_seconds: float = 0.0
     seconds: float | None = None
     messages: int | None = None
     connect_rate: float | None = None
@@ -91,9 +113,17 @@ class Plan:
 
         Raises:
             TypeError: a field is unknown or missing.
-            KeyError: the sources are missing.
+            KeyError: the sources or stages are missing.
         """
-        return cls(**{**fields, "sources": tuple(fields["sources"])})
+        stages = tuple((seconds, rate) for seconds, rate in fields["stages"])
+        return cls(**{**fields, "sources": tuple(fields["sources"]), "stages": stages})
+
+    def all_stages(self) -> list[tuple[float, float]]:
+        """What a Schedule takes: the warm-up at `rate`, then the stages, or `rate` to the end."""
+        assert self.rate is not None
+        warmup = [(self.warmup_seconds, self.rate)] if self.warmup_seconds else []
+        endless = math.inf if self.seconds is None else self.seconds
+        return [*warmup, *(self.stages or [(endless, self.rate)])]
 
     def source_of(self, index: int) -> str | None:
         """The source address of a connection of this worker, or None to let the kernel choose.
@@ -180,6 +210,9 @@ def split(plan: Plan, workers: int, cpus: tuple[int, ...] = ()) -> list[Plan]:
             first=first,
             messages=None if plan.messages is None else share(plan.messages, workers, worker),
             connect_rate=None if plan.connect_rate is None else plan.connect_rate / workers,
+            rate=None if plan.rate is None else plan.rate / workers,
+            stages=tuple((seconds, rate / workers) for seconds, rate in plan.stages),
+            phase=worker / workers,
             seed=plan.seed + worker,
             cpu=cpus[worker % len(cpus)] if cpus else None,
         )

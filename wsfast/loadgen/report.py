@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
 from rich.console import Console
 from rich.table import Table
 
-from wsfast.loadgen.histogram import Histogram
 from wsfast.loadgen.results import PERCENTILES, Results
 from wsfast.loadgen.units import format_bytes, format_count, format_duration
+from wsfast.loadgen.verdict import judge
 
 __all__ = ["Progress", "failure", "print_results"]
 
@@ -29,7 +29,9 @@ NAMES = {
     "lost": "message lost",
     "duplicate": "message answered twice",
     "unexpected": "message that nobody waited for",
+    "reordered": "message answered after a later one",
     "unanswered": "message not answered",
+    "backlog": "message that could not be sent when it was due",
     "addresses_exhausted": "no free source port, or no address of this host (EADDRNOTAVAIL)",
     "descriptors_exhausted": "no free descriptor (EMFILE)",
     "memory_exhausted": "no memory for a socket (ENOBUFS, ENOMEM)",
@@ -53,11 +55,27 @@ def load_rows(results: Results) -> Iterator[Row]:
     settings = results.settings
     kind = "text" if settings["text"] else "binary"
     yield "target", str(settings["url"])
-    yield (
-        "load",
-        f"closed loop, {settings['in_flight']} in flight on each connection, "
-        f"{format_bytes(settings['size'])} {kind}",
-    )
+    yield "load", f"{load_of(results)}, {size_of(settings)} {kind}"
+
+
+def load_of(results: Results) -> str:
+    """The load in words."""
+    settings = results.settings
+    if not results.open_loop:
+        line = f"closed loop, {settings['in_flight']} in flight on each connection"
+        think = settings["think_seconds"]
+        return f"{line}, {format_duration(1e9 * think)} to think" if think else line
+    arrivals = "Poisson" if settings["arrivals"] == "poisson" else "evenly spaced"
+    return f"open loop, {format_count(results.asked_rate or 0)} messages/s asked, {arrivals}"
+
+
+def size_of(settings: Mapping[str, Any]) -> str:
+    """The size of the messages in words."""
+    if settings["mean_size"] is not None:
+        return f"{format_bytes(int(settings['mean_size']))} on average"
+    if settings["least_size"] is not None:
+        return f"{format_bytes(settings['least_size'])} to {format_bytes(settings['size'])}"
+    return format_bytes(settings["size"])
 
 
 def connection_rows(results: Results) -> Iterator[Row]:
@@ -77,23 +95,45 @@ def connection_rows(results: Results) -> Iterator[Row]:
 
 def throughput_rows(results: Results) -> Iterator[Row]:
     """How much went through."""
-    yield "messages/s", format_count(results.messages_per_second)
+    if results.open_loop:
+        asked, sent = format_count(results.asked_rate or 0), format_count(results.achieved_rate)
+        answered = format_count(results.messages_per_second)
+        yield "messages/s", f"{asked} asked, {sent} sent, {answered} answered"
+    else:
+        yield "messages/s", format_count(results.messages_per_second)
     yield "MB/s", f"{results.bytes_per_second / 1e6:,.2f} each way (payload)"
     received = format_count(results.counts["received"])
     sent = format_count(results.counts["sent"])
     yield "answered", f"{received} of {sent} in {results.window_seconds:.2f} s"
 
 
-def latency_rows(latency: Histogram) -> Iterator[Row]:
-    """The distribution of round trips."""
-    if not latency.total:
+def latency_rows(results: Results) -> Iterator[Row]:
+    """The distribution of round trips; in an open loop from both send times, side by side."""
+    names = ("intended", "actual") if results.open_loop else ("actual",)
+    histograms = [results.histogram(name) for name in names]
+    if not histograms[0].total:
         return
-    values = latency.percentiles([percentage for _, percentage in PERCENTILES])
-    for (name, _), ns in zip(PERCENTILES, values, strict=True):
-        yield f"latency {name}", format_duration(ns)
-    yield "latency max", format_duration(latency.maximum)
-    mean, stdev = format_duration(latency.mean), format_duration(latency.stdev)
-    yield "latency mean", f"{mean} (stdev {stdev})"
+    if len(names) > 1:
+        yield "latency from", columns("when it was due", "when it left")
+    percentages = [percentage for _, percentage in PERCENTILES]
+    values = zip(*(each.percentiles(percentages) for each in histograms), strict=True)
+    for (name, _), pair in zip(PERCENTILES, values, strict=True):
+        yield f"latency {name}", columns(*(bounded(ns, results.censored_ns) for ns in pair))
+    longest = (bounded(each.maximum, results.censored_ns) for each in histograms)
+    yield "latency max", columns(*longest)
+    means = (f"{format_duration(h.mean)} (stdev {format_duration(h.stdev)})" for h in histograms)
+    yield "latency mean", columns(*means)
+
+
+def bounded(ns: float, censored_ns: int | None) -> str:
+    """A duration, marked where unanswered messages make it a lower bound."""
+    mark = ">= " if censored_ns is not None and ns >= censored_ns else ""
+    return mark + format_duration(ns)
+
+
+def columns(*texts: str) -> str:
+    """Texts side by side."""
+    return "".join(f"{text:26}" for text in texts).rstrip()
 
 
 def error_rows(results: Results) -> Iterator[Row]:
@@ -129,20 +169,39 @@ def cpu_rows(results: Results) -> Iterator[Row]:
         "generator CPU",
         shares + (" of a core" if len(results.workers) == 1 else " of a core each"),
     )
-    target = results.target()
-    if target is None or target["cpu_seconds"] is None:
+    if results.open_loop:
+        p50, p99 = (format_duration(ns) for ns in results.histogram("lag").percentiles([50, 99]))
+        longest = format_duration(results.histogram("lag").maximum)
+        yield "schedule lag", f"p50 {p50}, p99 {p99}, max {longest}"
+    if results.target_cpu_percent is None:
         return
-    yield "target CPU", f"{target['cpu_percent']:.0f} % of a core (process {target['pid']})"
-    if target["messages_per_cpu_second"] is not None:
-        yield "messages per target CPU-second", format_count(target["messages_per_cpu_second"])
+    share = f"{results.target_cpu_percent:.0f} % of a core"
+    yield "target CPU", f"{share} (process {results.target_pid})"
+    if results.messages_per_target_cpu_second is not None:
+        efficiency = format_count(results.messages_per_target_cpu_second)
+        yield "messages per target CPU-second", efficiency
+
+
+def verdict_rows(results: Results) -> Iterator[Row]:
+    """Whether the numbers are the server's."""
+    verdict = judge(results)
+    yield "verdict", verdict.name
+    for reason in verdict.reasons:
+        yield "because", reason
 
 
 def notes(results: Results) -> Iterator[str]:
     """What a reader of the numbers must know."""
-    yield (
-        f"Closed loop, {results.settings['in_flight']} in flight: coordinated omission applies; "
-        "a server that stalls is asked less often while it stalls."
-    )
+    if not results.open_loop:
+        yield (
+            f"Closed loop, {results.settings['in_flight']} in flight: coordinated omission "
+            "applies; a server that stalls is asked less often while it stalls."
+        )
+    if results.counts["censored"]:
+        yield (
+            f"{format_count(results.counts['censored'])} messages were not answered in time: they "
+            "count with the time that they had waited, and what is marked >= is a lower bound."
+        )
     if results.generator_bound:
         yield (
             "The generator was the bottleneck: a worker used its whole core. "
@@ -158,9 +217,11 @@ def rows(results: Results) -> Iterator[Row]:
     yield from connection_rows(results)
     if results.counts["sent"]:
         yield from throughput_rows(results)
-        yield from latency_rows(results.latency)
+        yield from latency_rows(results)
     yield from error_rows(results)
     yield from cpu_rows(results)
+    if results.counts["sent"]:
+        yield from verdict_rows(results)
 
 
 def print_results(results: Results, stream: IO[str]) -> None:

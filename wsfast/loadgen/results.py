@@ -1,22 +1,16 @@
-"""The outcome of a run: what the workers counted, merged exactly, and its JSON form."""
+"""The outcome of a run: what the workers counted, merged exactly."""
 
 from __future__ import annotations
 
 import collections
 import dataclasses
-import os
-import platform
 from collections.abc import Sequence
 from typing import Any
 
-from wsfast import __version__
-from wsfast.loadgen.hdrblob import from_dict, to_dict
+from wsfast.loadgen.hdrblob import from_dict
 from wsfast.loadgen.histogram import Histogram
 
-__all__ = ["BUSY_PERCENT", "PERCENTILES", "SCHEMA", "Results", "Worker"]
-
-#: Version of the JSON form. A key keeps its meaning within a version; new keys may come.
-SCHEMA = 1
+__all__ = ["BUSY_PERCENT", "COUNTERS", "PERCENTILES", "Results", "Worker"]
 
 #: Above this share of a core a worker had no time to spare: what it measured is its own limit.
 BUSY_PERCENT = 90.0
@@ -26,8 +20,10 @@ PERCENTILES = (
     ("p50", 50.0),
     ("p75", 75.0),
     ("p90", 90.0),
+    ("p95", 95.0),
     ("p99", 99.0),
     ("p99.9", 99.9),
+    ("p99.99", 99.99),
 )
 
 #: Counters that workers send and that add up.
@@ -37,11 +33,17 @@ COUNTERS = (
     "sent",
     "received",
     "measured",
+    "measured_bytes",
     "unanswered",
+    "censored",
     "lost",
+    "reordered",
     "duplicate",
     "unexpected",
     "mismatch",
+    "backlog",
+    "reads",
+    "window_sent",
 )
 
 
@@ -79,13 +81,18 @@ class Results:
             answers that came within the window.
         window_seconds: length of the measured window, from the start to its end or last answer.
         connect_seconds: how long the connect phase took, of the slowest worker.
-        latency: round trips from the actual send time.
-        handshake: from connect() to the checked 101.
+        histograms: by name: "handshake" from connect() to the checked 101, "actual" round trips
+            from the time when a message left, "intended" from when it was due (open loop only),
+            "warmup" those of the warm-up, "lag" from due to left (open loop only).
+        censored_ns: everything from here on is a lower bound, as messages that were not answered
+            are recorded with the time that they had waited; None: all were answered.
+        intervals: of each worker its seconds, as `wsfast.loadgen.intervals` keeps them.
         server_errors: by kind, what the server or the network did.
         generator_errors: by kind, what this host could not do.
         workers: one entry per process.
         target_pid: process whose CPU time was read, or None.
         target_cpu_seconds: CPU time of that process within the window, or None.
+        target_processes: it and its children; each may use a core.
         interrupted: whether the user stopped the run.
     """
 
@@ -93,8 +100,9 @@ class Results:
     counts: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     window_seconds: float = 0.0
     connect_seconds: float = 0.0
-    latency: Histogram = dataclasses.field(default_factory=Histogram)
-    handshake: Histogram = dataclasses.field(default_factory=Histogram)
+    histograms: dict[str, Histogram] = dataclasses.field(default_factory=dict)
+    censored_ns: int | None = None
+    intervals: list[list[dict[str, Any]]] = dataclasses.field(default_factory=list)
     server_errors: collections.Counter[str] = dataclasses.field(
         default_factory=collections.Counter
     )
@@ -104,6 +112,7 @@ class Results:
     workers: list[Worker] = dataclasses.field(default_factory=list)
     target_pid: int | None = None
     target_cpu_seconds: float | None = None
+    target_processes: int = 1
     interrupted: bool = False
 
     def add(self, part: dict[str, Any]) -> None:
@@ -115,11 +124,33 @@ class Results:
         self.counts.update({name: part[name] for name in COUNTERS})
         self.window_seconds = max(self.window_seconds, part["window_seconds"])
         self.connect_seconds = max(self.connect_seconds, part["connect_seconds"])
-        self.latency.merge(from_dict(part["latency"]))
-        self.handshake.merge(from_dict(part["handshake"]))
+        for name, fields in part["histograms"].items():
+            self.histograms.setdefault(name, Histogram()).merge(from_dict(fields))
+        if part["censored_ns"] is not None:
+            self.censored_ns = min(part["censored_ns"], self.censored_ns or part["censored_ns"])
+        self.intervals.append(part["intervals"])
         self.server_errors.update(part["errors"]["server"])
         self.generator_errors.update(part["errors"]["generator"])
         self.workers.append(Worker(**part["worker"]))
+
+    @property
+    def open_loop(self) -> bool:
+        """Whether messages were sent on a schedule."""
+        return self.settings["rate"] is not None
+
+    @property
+    def latency(self) -> Histogram:
+        """The round trips that count: from intended time; of a closed loop from actual time."""
+        return self.histogram("intended" if self.open_loop else "actual")
+
+    @property
+    def handshake(self) -> Histogram:
+        """From connect() to the checked 101."""
+        return self.histogram("handshake")
+
+    def histogram(self, name: str) -> Histogram:
+        """One of `histograms`; empty if nothing of it was measured."""
+        return self.histograms.get(name) or Histogram()
 
     @property
     def failed(self) -> int:
@@ -134,7 +165,7 @@ class Results:
     @property
     def bytes_per_second(self) -> float:
         """Payload bytes of those answers; as many went the other way."""
-        return self.messages_per_second * float(self.settings["size"])
+        return self.counts["measured_bytes"] / self.window_seconds if self.window_seconds else 0.0
 
     @property
     def messages_per_target_cpu_second(self) -> float | None:
@@ -148,67 +179,29 @@ class Results:
         """Whether any worker had no time to spare."""
         return any(worker.busy for worker in self.workers)
 
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON form. Times are nanoseconds unless the key says seconds."""
-        return {
-            "schema": SCHEMA,
-            "program": "wsfast-bench",
-            "mode": "echo",
-            "load": "closed-loop",
-            "interrupted": self.interrupted,
-            "settings": self.settings,
-            "summary": {
-                "window_seconds": self.window_seconds,
-                "messages_per_second": self.messages_per_second,
-                "payload_bytes_per_second": self.bytes_per_second,
-                **{name: self.counts[name] for name in COUNTERS[2:]},
-            },
-            "latency": {"actual": summary(self.latency)},
-            "connections": {
-                "asked": self.counts["asked"],
-                "opened": self.counts["opened"],
-                "failed": self.failed,
-                "seconds": self.connect_seconds,
-                "handshake": summary(self.handshake),
-            },
-            "errors": {
-                "server": dict(self.server_errors),
-                "generator": dict(self.generator_errors),
-            },
-            "generator": {
-                "bound": self.generator_bound,
-                "wsfast": __version__,
-                "python": platform.python_version(),
-                "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-                "cpus": os.cpu_count(),
-                "workers": [dataclasses.asdict(worker) for worker in self.workers],
-            },
-            "target": self.target(),
-        }
-
-    def target(self) -> dict[str, Any] | None:
-        """The part of the JSON on the process given with --target-pid, or None."""
-        if self.target_pid is None:
+    @property
+    def asked_rate(self) -> float | None:
+        """Messages a second that the schedule held over the window; None in a closed loop."""
+        if not self.open_loop:
             return None
-        seconds = self.target_cpu_seconds
-        share = seconds and self.window_seconds and 100.0 * seconds / self.window_seconds
-        return {
-            "pid": self.target_pid,
-            "cpu_seconds": seconds,
-            "cpu_percent": share,
-            "messages_per_cpu_second": self.messages_per_target_cpu_second,
-        }
+        before: float = self.settings["rate"]
+        stages: Sequence[tuple[float, float]] = self.settings["stages"]
+        if not stages:
+            return before
+        expected = 0.0
+        for seconds, rate in stages:
+            expected += (before + rate) / 2.0 * seconds
+            before = rate
+        return expected / sum(seconds for seconds, _ in stages)
 
+    @property
+    def achieved_rate(self) -> float:
+        """Messages a second that left within the window."""
+        return self.counts["window_sent"] / self.window_seconds if self.window_seconds else 0.0
 
-def summary(
-    histogram: Histogram, names: Sequence[tuple[str, float]] = PERCENTILES
-) -> dict[str, Any]:
-    """A histogram for the JSON: its figures in ns, and all its counts as an HDR text."""
-    values = histogram.percentiles([percentage for _, percentage in names])
-    return {
-        "count": histogram.total,
-        "mean": histogram.mean,
-        "stdev": histogram.stdev,
-        **dict(zip((name for name, _ in names), values, strict=True)),
-        **to_dict(histogram),
-    }
+    @property
+    def target_cpu_percent(self) -> float | None:
+        """CPU time of the target over the window, in percent of one core, or None."""
+        if not self.target_cpu_seconds or not self.window_seconds:
+            return None
+        return 100.0 * self.target_cpu_seconds / self.window_seconds

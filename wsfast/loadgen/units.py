@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 __all__ = [
+    "Sizes",
     "format_bytes",
     "format_count",
     "format_duration",
     "parse_bytes",
     "parse_count",
     "parse_duration",
+    "parse_sizes",
+    "parse_stages",
 ]
 
 NUMBER = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*([a-zµ]*)", re.IGNORECASE | re.ASCII)
@@ -101,6 +105,62 @@ def parse_duration(text: str) -> float:
     if number == 0:
         raise ValueError("a duration must be longer than zero")
     return number * SECONDS[unit]
+
+
+class Sizes(NamedTuple):
+    """Sizes of payloads in bytes.
+
+    Attributes:
+        most: the longest one; all of them, if the others are None.
+        least: they are evenly distributed from here to `most`.
+        mean: they are exponentially distributed around it, cut at `most`.
+    """
+
+    most: int
+    least: int | None = None
+    mean: float | None = None
+
+
+#: Exponentially distributed sizes are cut at so many times their mean: one in nine million.
+LONGEST_OF_MEAN = 16
+
+
+def parse_sizes(text: str) -> Sizes:
+    """Read sizes: "512", "20-2k" (evenly distributed), "exp:512" (exponentially, the mean).
+
+    Raises:
+        ValueError: it is none of these, the range is empty, or the mean is 0.
+    """
+    least, dash, most = text.partition("-")
+    if text.startswith("exp:"):
+        mean = parse_bytes(text[4:])
+        if not mean:
+            raise ValueError(f"{text!r}: a mean size is 1 byte or more")
+        return Sizes(LONGEST_OF_MEAN * mean, None, float(mean))
+    if not dash:
+        return Sizes(parse_bytes(text))
+    sizes = Sizes(parse_bytes(most), parse_bytes(least))
+    if parse_bytes(least) > sizes.most:
+        raise ValueError(f"{text!r} is an empty range of sizes")
+    return sizes
+
+
+def parse_stages(text: str) -> tuple[tuple[float, float], ...]:
+    """Read stages: "30s:1k,2m:10k" is a ramp to 1,000 a second in 30 s, then one to 10,000.
+
+    Returns:
+        (seconds, rate) pairs.
+
+    Raises:
+        ValueError: a stage is not DURATION:RATE.
+    """
+    stages = []
+    for stage in text.split(","):
+        duration, colon, rate = stage.partition(":")
+        if not colon:
+            raise ValueError(f"{stage!r} is no stage like 30s:1k")
+        stages.append((parse_duration(duration), float(parse_count(rate))))
+    return tuple(stages)
 
 
 def format_duration(ns: float) -> str:

@@ -20,10 +20,10 @@ from typing import Any
 
 from wsfast.echo.limits import raise_descriptor_limit
 from wsfast.loadgen.channel import LineReader, write_line
-from wsfast.loadgen.engine import Engine
+from wsfast.loadgen.echoing import EchoEngine
 from wsfast.loadgen.hdrblob import to_dict
-from wsfast.loadgen.payload import Payload
-from wsfast.loadgen.plan import Plan, content_of
+from wsfast.loadgen.intervals import Intervals
+from wsfast.loadgen.plan import Plan
 from wsfast.loop import Loop
 from wsfast.selector import EpollSelector
 
@@ -31,6 +31,9 @@ __all__ = ["GENERATOR_KINDS", "Session", "main"]
 
 #: Kinds of errors that are this host's own fault.
 GENERATOR_KINDS = frozenset({"addresses_exhausted", "descriptors_exhausted", "memory_exhausted"})
+
+#: Counters of what a server did wrong, as kinds of errors.
+SERVER_FAULTS = ("mismatch", "lost", "reordered", "duplicate", "unexpected", "unanswered")
 
 REPORT_SECONDS = 0.2
 #: The longest a turn of the loop may wait: how soon a command or a deadline is seen.
@@ -82,9 +85,12 @@ class Session:
         self._commands = commands
         self._reports = reports
         self._reported = 0.0
+        self._cpu_before = 0.0
+        self._sent_before = 0
         self._selector = EpollSelector()
         self._selector.register(commands.fd, selectors.EVENT_READ)
-        self.engine = Engine(Loop(self._selector), plan, Payload(content_of(plan), text=plan.text))
+        self.engine = EchoEngine(Loop(self._selector), plan)
+        self.intervals = Intervals(self.engine.latency)
 
     def run(self) -> None:
         """All phases; the result is the last thing that is reported."""
@@ -107,6 +113,9 @@ class Session:
         for key, _ in self._selector.select(max(0.0, min(seconds, TURN_SECONDS))):
             if key.fd == self._commands.fd:
                 self.obey(self._commands.read())
+        if self.intervals.is_due(now_ns := time.monotonic_ns()):
+            row = self.intervals.close(now_ns, self.engine.counts())
+            write_line(self._reports, {"event": "interval", "interval": row})
         if time.monotonic() - self._reported >= REPORT_SECONDS:
             self.report("progress")
 
@@ -166,15 +175,16 @@ class Session:
     def load(self) -> None:
         """Keep the messages going until the window is over, the count is sent, or a stop."""
         engine, plan = self.engine, self.plan
-        cpu_before = time.process_time()
-        begun_ns = time.monotonic_ns()
-        end_ns = engine.begin(begun_ns)
-        started = 0
+        end_ns = engine.begin(time.monotonic_ns())
+        started, warm = 0, False
         while not self.stopped and engine.live and not engine.exhausted:
             now_ns = time.monotonic_ns()
+            if not warm and now_ns >= engine.warm_ns:
+                warm = True
+                self._begin_window()
             if plan.seconds is None:  # lost messages would let it wait for ever
                 end_ns = engine.last_answer + STALL_NS
-            left = (end_ns - now_ns) / 1e9
+            left = ((end_ns if warm else engine.warm_ns) - now_ns) / 1e9
             if left <= 0:
                 break
             if started < plan.connections:
@@ -182,8 +192,16 @@ class Session:
                 left = 0.0
             self.turn(left)
         ended_ns = engine.end(time.monotonic_ns())
-        self.window_seconds = (ended_ns - begun_ns) / 1e9
-        self.window_cpu_seconds = time.process_time() - cpu_before
+        if warm:
+            self.window_seconds = (ended_ns - engine.warm_ns) / 1e9
+            self.window_cpu_seconds = time.process_time() - self._cpu_before
+
+    def _begin_window(self) -> None:
+        """The warm-up is over: from here on things are measured."""
+        self._cpu_before = time.process_time()
+        self._sent_before = self.engine.counts()["sent"]
+        self.intervals.begin(self.engine.warm_ns, self.engine.counts())
+        self.report("warm")
 
     def drain(self) -> None:
         """Wait for the answers that are still under way, until the deadline of the plan."""
@@ -213,17 +231,21 @@ class Session:
         for cause, count in self.engine.errors.items():
             kind = error_kind(cause)
             errors["generator" if kind in GENERATOR_KINDS else "server"][kind] += count
-        for kind in ("mismatch", "lost", "duplicate", "unexpected", "unanswered"):
+        for kind in SERVER_FAULTS:
             if counts[kind]:
                 errors["server"][kind] += counts[kind]
+        if counts["backlog"]:
+            errors["generator"]["backlog"] += counts["backlog"]
         busy = self.window_cpu_seconds / self.window_seconds if self.window_seconds else 0.0
         return {
             **counts,
             "asked": self.plan.connections,
+            "window_sent": counts["sent"] - self._sent_before,
             "window_seconds": self.window_seconds,
             "connect_seconds": self.connect_seconds,
-            "latency": to_dict(self.engine.latency),
-            "handshake": to_dict(self.engine.handshake),
+            "histograms": {name: to_dict(each) for name, each in self.engine.histograms().items()},
+            "censored_ns": self.engine.censored_ns if counts["censored"] else None,
+            "intervals": self.intervals.rows,
             "errors": errors,
             "worker": {
                 "pid": os.getpid(),

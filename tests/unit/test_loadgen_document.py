@@ -1,0 +1,99 @@
+"""wsfast.loadgen.document: the JSON keeps its keys, and its figures are those of the results."""
+
+from __future__ import annotations
+
+import collections
+import json
+
+import pytest
+
+pytest.importorskip("hdrh")
+pytest.importorskip("numpy")
+module = pytest.importorskip("wsfast.loadgen.document")
+
+from wsfast.loadgen.hdrblob import from_dict  # noqa: E402
+from wsfast.loadgen.histogram import Histogram  # noqa: E402
+from wsfast.loadgen.results import Results, Worker  # noqa: E402
+
+
+def results_of(*, rate=None, **fields):
+    counts = {"asked": 5, "opened": 4, "sent": 4, "received": 3, "measured": 3, "lost": 1}
+    results = Results(
+        settings={"rate": rate, "stages": (), "mode": "echo", "url": "ws://h/"},
+        counts=collections.Counter({**counts, "reads": 2, **fields.pop("counts", {})}),
+        window_seconds=2.0,
+        server_errors=collections.Counter(lost=1),
+        workers=[Worker(pid=1, cpu=0, cpu_percent=4.0, max_rss_bytes=5, connections=4)],
+        **fields,
+    )
+    for name, values in {
+        "actual": [1000, 2000, 3000],
+        "intended": [1500, 2500, 3500],
+        "handshake": [7] * 4,
+        "lag": [500] * 3,
+    }.items():
+        results.histograms[name] = Histogram()
+        results.histograms[name].record_all(values)
+    return results
+
+
+def document(results):
+    """As whoever reads the file finds it."""
+    return json.loads(json.dumps(module.document_of(results)))
+
+
+def test_a_closed_loop():
+    results = results_of()
+    found = document(results)
+    assert found["schema"] == module.SCHEMA == 2
+    assert (found["load"], found["mode"]) == ("closed-loop", "echo")
+    assert found["settings"]["url"] == "ws://h/"
+    summary = found["summary"]
+    assert summary["sent"] == summary["received"] + summary["lost"] + summary["unanswered"] == 4
+    assert summary["asked_rate"] is None
+    latency = found["latency"]["actual"]
+    assert latency["count"] == 3
+    assert latency["mean"] == 2000.0
+    assert latency["min"] <= latency["p50"] <= latency["p99"] <= latency["max"] == 3000
+    assert from_dict(latency) == results.latency
+    assert "intended" not in found["latency"]
+    assert from_dict(found["connections"]["handshake"]) == results.handshake
+    assert found["connections"]["failed"] == 1
+    assert found["errors"] == {"server": {"lost": 1}, "generator": {}}
+    assert found["generator"]["workers"][0]["connections"] == 4
+    assert found["generator"]["messages_per_read"] == 1.5
+    assert found["generator"]["lag"] is None
+    assert found["target"] is None
+    assert found["verdict"] == {"name": "VALID", "reasons": []}
+
+
+def test_an_open_loop():
+    results = results_of(
+        rate=2.0, counts={"censored": 1, "window_sent": 4}, censored_ns=3000, target_pid=9
+    )
+    found = document(results)
+    assert found["load"] == "open-loop"
+    assert found["summary"]["asked_rate"] == found["summary"]["achieved_rate"] == 2.0
+    intended = found["latency"]["intended"]
+    assert intended["p99"] == 3500
+    assert (intended["censored"], intended["lower_bound_from"]) == (1, 3000)
+    assert found["latency"]["actual"]["p99"] == 3000
+    assert found["latency"]["warmup"]["count"] == 0
+    assert found["generator"]["lag"]["p99"] == 500
+    assert found["target"] == {
+        "pid": 9,
+        "cpu_seconds": None,
+        "cpu_percent": None,
+        "messages_per_cpu_second": None,
+    }
+
+
+def test_the_verdict_and_its_reasons():
+    found = document(results_of(rate=1000.0))
+    assert found["verdict"]["name"] == "SERVER-BOUND"
+    assert len(found["verdict"]["reasons"]) == 1
+
+
+def test_an_empty_histogram_has_all_its_figures():
+    figures = module.figures(Histogram())
+    assert figures["count"] == figures["p50"] == figures["p99.99"] == figures["max"] == 0

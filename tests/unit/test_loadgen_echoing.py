@@ -1,0 +1,138 @@
+"""wsfast.loadgen.echoing: the open loop against servers of which the answer times are known."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+if not sys.platform.startswith("linux"):
+    pytest.skip("the engine runs on epoll", allow_module_level=True)
+pytest.importorskip("numpy")
+pytest.importorskip("websockets")
+pytest.importorskip("wsfast.loadgen.worker")
+
+from lying_servers import Drops, Keeps, Server, Swaps, Waits, measure, plan_for
+from wsfast.loadgen.echoing import EchoEngine
+from wsfast.loop import Loop
+
+MS = 1_000_000
+
+
+def test_every_message_of_the_schedule_is_sent_and_answered():
+    results = measure(Server(), messages=None, in_flight=1, rate=400.0, seconds=0.5)
+    assert results.counts["sent"] == results.counts["received"] == 200
+    assert results.counts["window_sent"] == 200
+    assert results.histogram("intended").total == results.histogram("actual").total == 200
+    assert results.histogram("lag").total == 200
+    assert not results.server_errors
+    assert not results.generator_errors
+    assert results.window_seconds == pytest.approx(0.5, abs=0.02)
+
+
+def test_the_intended_time_is_never_behind_the_actual_one():
+    results = measure(Server(), messages=None, in_flight=1, rate=1000.0, seconds=0.3)
+    intended, actual = results.histogram("intended"), results.histogram("actual")
+    assert intended.mean >= actual.mean
+    assert intended.mean - actual.mean == pytest.approx(results.histogram("lag").mean, rel=0.01)
+
+
+def test_a_schedule_does_not_wait_for_answers():
+    """50 ms an answer, 200 messages a second on one connection: ten are under way."""
+    results = measure(
+        Waits(),
+        connections=1,
+        messages=None,
+        in_flight=1,
+        rate=200.0,
+        seconds=0.5,
+        drain_seconds=1.0,
+    )
+    assert results.counts["sent"] == results.counts["received"] == 100
+    assert 50 * MS <= results.latency.minimum
+    assert results.latency.percentiles([50.0])[0] < 90 * MS
+
+
+def test_the_warm_up_is_kept_apart():
+    results = measure(
+        Server(), messages=None, in_flight=1, rate=500.0, seconds=0.2, warmup_seconds=0.2
+    )
+    assert results.counts["sent"] == 200
+    assert results.histogram("warmup").total == 100
+    assert results.latency.total == 100
+    assert 95 <= results.counts["window_sent"] <= 105
+    assert results.window_seconds == pytest.approx(0.2, abs=0.02)
+
+
+def test_the_warm_up_of_a_closed_loop():
+    results = measure(Server(), messages=None, in_flight=1, seconds=0.1, warmup_seconds=0.1)
+    warmup = results.histogram("warmup").total
+    assert warmup > 10
+    assert results.latency.total > 10
+    assert results.counts["received"] == warmup + results.latency.total
+    assert results.window_seconds == pytest.approx(0.1, abs=0.02)
+
+
+def test_what_is_never_answered_is_censored():
+    """It counts with the time that it has waited: from when it was due to the end."""
+    results = measure(
+        Keeps(), messages=None, in_flight=1, rate=100.0, seconds=0.2, drain_seconds=0.1
+    )
+    assert results.counts["sent"] == results.counts["unanswered"] == 20
+    assert results.counts["censored"] == results.latency.total == 20
+    assert results.latency.maximum >= 290 * MS
+    assert 100 * MS <= results.latency.minimum <= 130 * MS
+    assert results.censored_ns is not None
+    assert 100 * MS <= results.censored_ns <= 130 * MS
+    assert results.counts["measured"] == 0
+
+
+def test_a_connection_that_ends_censors_nothing():
+    """Its messages are errors of the server, not slow answers."""
+    results = measure(Drops(), messages=None, in_flight=1, rate=300.0, seconds=0.2)
+    assert results.counts["lost"] + results.counts["unanswered"] == 6
+    assert results.counts["censored"] == results.counts["unanswered"]
+
+
+def test_answers_that_come_late_were_reordered_not_lost():
+    results = measure(Swaps(), connections=1, in_flight=4, messages=400)
+    assert results.counts["received"] == 400
+    assert results.counts["lost"] == results.counts["unanswered"] == 0
+    assert results.counts["reordered"] == 200
+    assert set(results.server_errors) == {"reordered"}
+
+
+def test_think_time_is_kept():
+    results = measure(
+        Server(), connections=2, in_flight=1, messages=None, seconds=0.5, think_seconds=0.05
+    )
+    assert 14 <= results.counts["sent"] <= 20, "two connections, ten messages each at most"
+    assert not results.server_errors
+
+
+@pytest.mark.parametrize(
+    "sizes", [{"size": 300, "least_size": 0}, {"size": 1600, "mean_size": 100.0}]
+)
+def test_sizes_that_vary_are_checked(sizes):
+    results = measure(Server(), messages=600, **sizes)
+    assert results.counts["received"] == 600
+    assert not results.server_errors
+    mean = results.counts["measured_bytes"] / results.counts["measured"]
+    assert mean == pytest.approx(150 if "least_size" in sizes else 100, rel=0.2)
+
+
+@pytest.mark.parametrize(("verify", "mismatches"), [("none", 0), ("length", 0), ("full", 40)])
+def test_how_much_is_checked(verify, mismatches):
+    from lying_servers import Corrupts
+
+    results = measure(Corrupts(), verify=verify)
+    assert results.counts["received"] == 400
+    assert results.counts["mismatch"] == mismatches
+
+
+@pytest.mark.parametrize("in_flight", [0, (1 << 24) + 1])
+def test_too_many_or_no_messages_in_flight(in_flight):
+    loop = Loop()
+    with pytest.raises(ValueError, match="in flight"):
+        EchoEngine(loop, plan_for(connections=1, in_flight=in_flight))
+    loop.close()

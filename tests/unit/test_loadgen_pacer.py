@@ -1,0 +1,73 @@
+"""wsfast.loadgen.pacer: wakes its selector when it is armed, and not before."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import pytest
+
+if not sys.platform.startswith("linux"):
+    pytest.skip("the pacer is a timerfd", allow_module_level=True)
+pytest.importorskip("numpy")
+
+from wsfast.loadgen.echoing import EchoEngine
+from wsfast.loadgen.pacer import Pacer
+from wsfast.loadgen.plan import Plan
+from wsfast.loop import Loop
+from wsfast.selector import EpollSelector
+
+
+def test_one_that_is_not_armed_wakes_nobody():
+    selector = EpollSelector()
+    pacer = Pacer(selector)
+    start = time.monotonic()
+    assert selector.select(0.05) == []
+    assert time.monotonic() - start >= 0.049
+    pacer.close()
+    pacer.close()
+    selector.close()
+
+
+def test_a_closed_one_leaves_the_selector():
+    selector = EpollSelector()
+    before = len(selector.get_map())
+    pacer = Pacer(selector)
+    assert pacer.fd >= 0
+    pacer.close()
+    assert pacer.fd == -1
+    assert len(selector.get_map()) == before
+    selector.close()
+
+
+def test_one_that_is_dropped_gives_its_descriptor_back():
+    """The fixture that looks for descriptors left behind is the judge."""
+    selector = EpollSelector()
+    Pacer(selector)
+    selector.close()
+
+
+def test_an_engine_is_woken_when_a_message_is_due():
+    """Without an open connection every message of the schedule is counted as not sent."""
+    loop = Loop(EpollSelector())
+    plan = Plan(
+        url="ws://127.0.0.1:9/",
+        address="127.0.0.1",
+        port=9,
+        connections=1,
+        rate=200.0,
+        seconds=1.0,
+    )
+    engine = EchoEngine(loop, plan)
+    start = time.monotonic_ns()
+    end = engine.begin(start)
+    turns = 0
+    while time.monotonic_ns() < start + 100_000_000:
+        loop.selector.select(0.05)
+        turns += 1
+    backlog = engine.counts()["backlog"]
+    assert end - start == 1_000_000_000
+    assert 15 <= backlog <= 30, "200 a second for a tenth of a second"
+    assert turns <= backlog + 10, "it woke up without need"
+    engine.end(time.monotonic_ns())
+    loop.close()

@@ -1,0 +1,82 @@
+"""Echo mode: messages that come back, in a closed loop or on a schedule."""
+
+cimport cython
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+from wsfast.loadgen.engine cimport Engine, LoadConnection
+from wsfast.loadgen.histogram cimport Histogram
+from wsfast.loadgen.pacer cimport Pacer
+from wsfast.loadgen.payload cimport Payload
+from wsfast.loadgen.schedule cimport Schedule
+
+
+cdef struct Sent:
+    uint64_t due_ns               # when it should have left; in a closed loop: when it did
+    uint64_t sent_ns              # when it left; 0: it was answered
+
+
+@cython.final
+cdef class EchoConnection(LoadConnection):
+    cdef EchoEngine echo          # its engine
+    cdef Sent *ring               # the latest messages, by sequence number
+    cdef uint32_t ring_mask       # how many, a power of two, minus one
+    cdef uint32_t sequence        # of the next message that it sends
+    cdef uint32_t dated           # messages before it have their final time in the ring
+    cdef uint32_t expected        # of the next answer; sequence - expected are under way
+
+    cdef bint is_answer(
+        self, int opcode, const uint8_t *payload, size_t size, uint32_t sequence
+    ) noexcept                    # to the message of that number
+    cdef int judge(self, int opcode, const uint8_t *payload, size_t size) except -1  # a bad one
+    cdef int answered(self, uint32_t sequence) except -1  # its answer came
+    cdef int follow(self) except -1       # closed loop: what an answer is followed by
+    cdef int skip(self, uint32_t count) except -1         # the next answers were overtaken
+    cdef int answered_late(self, uint32_t sequence) except -1     # of a message before `expected`
+    cdef int send_next(self) except -1    # closed loop: one message, if any may still be sent
+    cdef int send_due(self, uint64_t due_ns) except -1    # a message of the schedule
+    cdef bint has_room(self) except -1    # for one more under way
+    cdef int grow(self) except -1         # the ring
+
+
+@cython.final
+cdef class EchoPacer(Pacer):
+    cdef EchoEngine echo          # whom it wakes
+
+
+@cython.final
+cdef class EchoEngine(Engine):
+    # what to do
+    cdef Payload payload          # of every message
+    cdef uint32_t in_flight       # messages that a connection of a closed loop keeps under way
+    cdef Schedule schedule        # of an open loop; None: it is closed
+    cdef EchoPacer pacer          # wakes us when something is due; None: nothing ever is
+    cdef uint64_t think_ns        # from an answer to the next message of its connection
+    cdef object thinking          # deque of (when, EchoConnection), the next one first
+    cdef int64_t budget           # messages that may still be sent
+    cdef size_t cursor            # of the connections, the one that the schedule comes to next
+
+    # what was counted
+    cdef readonly Histogram actual        # round trips from the time when a message left
+    cdef readonly Histogram intended      # from the time when it was due; open loop only
+    cdef readonly Histogram warmup        # of the warm-up, from the time when it was due
+    cdef readonly Histogram lag           # from due to left; open loop only
+    cdef uint64_t sent            # messages; sent = received + lost + unanswered + under way
+    cdef uint64_t received        # their answers
+    cdef uint64_t measured        # those that came within the window
+    cdef uint64_t measured_bytes  # payload bytes of those
+    cdef uint64_t lost            # messages that a later answer overtook, for good
+    cdef uint64_t reordered       # answers that a later one had overtaken
+    cdef uint64_t unanswered      # messages that were still under way at the end
+    cdef uint64_t censored        # those of them that are in the histograms, as far as they got
+    cdef readonly uint64_t censored_ns    # the shortest of these; 2**64 - 1: there is none
+    cdef uint64_t mismatch        # answers whose content is not what was sent
+    cdef uint64_t duplicate       # answers to a message that was answered before
+    cdef uint64_t unexpected      # messages while none was under way
+    cdef uint64_t backlog         # messages of the schedule that could not be sent
+
+    cdef int record(self, Sent *entry) except -1          # it took until now
+    cdef int on_time(self) except -1      # the pacer: something is due
+    cdef int send_scheduled(self) except -1
+    cdef EchoConnection next_open(self)   # in turn; None: there is none
+    cdef int wake_thinkers(self) except -1
+    cdef int arm(self) except -1          # the pacer, for what is due next

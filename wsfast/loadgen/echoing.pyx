@@ -1,0 +1,434 @@
+# cython: language_level=3, freethreading_compatible=True, boundscheck=False, wraparound=False
+# (pointers with sizes checked by hand; one thread owns an engine)
+"""Echo mode: messages that come back, in a closed loop or on a schedule.
+
+Every answer is checked (see wsfast.loadgen.payload). Echoes come back in order, hence the answer
+to expect, and the times of its message, are known without searching. An answer that is not the
+expected one is judged apart: one of a later message overtook those between, which are lost unless
+they still come (then they were reordered); one of a message that was answered is a duplicate;
+anything else answers the expected message wrongly.
+
+The clock is read twice in a turn: behind the read, for all answers that it brought, and in front
+of the write, for all messages that leave with it. Nothing between makes a Python object.
+
+Open loop: messages are due on a schedule that never moves, and go to the connections in turn,
+whatever is under way there. Latency counts from the time when a message was due (intended) and
+from when it left (actual): where we were late, only the first is what a user would have seen.
+Closed loop: a connection sends its next message when an answer comes. A server that stalls is
+asked less often while it stalls (coordinated omission); whoever reads the latencies must know.
+
+What is still under way at the end was not measured, but it is known to take longer than it has:
+it is recorded with that, and everything from the shortest of these on is a lower bound.
+"""
+
+cimport cython
+from libc.stdint cimport INT64_MAX, UINT64_MAX, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
+
+from wsfast.loadgen.engine cimport Engine, LoadConnection, clock_ns
+from wsfast.loadgen.histogram cimport Histogram
+from wsfast.loadgen.pacer cimport Pacer
+from wsfast.loadgen.payload cimport Payload
+from wsfast.loadgen.schedule cimport Schedule
+from wsfast.loop cimport Loop
+from wsfast.settings cimport Settings
+from wsfast.transport cimport Transport
+
+import collections
+import math
+
+from wsfast.loadgen.plan import MAX_IN_FLIGHT, content_of
+from wsfast.rfc6455 import Role
+
+__all__ = ["EchoConnection", "EchoEngine", "EchoPacer"]
+
+cdef enum:
+    RING = 8                      # messages that a connection remembers at least
+    SEARCHED = 1024               # how many later or earlier messages an answer is compared with
+    BURST = 256                   # messages of the schedule that are sent in one turn
+    MOST_UNDER_WAY = 1 << 20      # on one connection of an open loop
+    MOST_QUEUED = 32 << 20        # bytes in front of a connection that takes nothing more
+
+
+@cython.final
+cdef class EchoConnection(LoadConnection):
+    """One connection of an EchoEngine, which makes it."""
+
+    def __dealloc__(self):
+        free(self.ring)
+
+    # --- answers -------------------------------------------------------------------------------
+
+    cdef bint is_answer(
+        self, int opcode, const uint8_t *payload, size_t size, uint32_t sequence
+    ) noexcept:
+        return self.echo.payload.is_answer(opcode, payload, size, sequence, self.number)
+
+    cdef int take(self, int opcode, const uint8_t *payload, size_t size) except -1:
+        cdef EchoEngine echo = self.echo
+        cdef uint32_t sequence = self.expected
+        if echo.settled:
+            return 0
+        if self.sequence == sequence or not self.is_answer(opcode, payload, size, sequence):
+            return self.judge(opcode, payload, size)
+        self.expected += 1
+        self.answered(sequence)
+        return self.follow()
+
+    cdef int answered(self, uint32_t sequence) except -1:
+        cdef EchoEngine echo = self.echo
+        cdef Sent *entry = &self.ring[sequence & self.ring_mask]
+        echo.received += 1
+        echo.last_answer = echo.now
+        echo.record(entry)
+        entry.sent_ns = 0
+        if echo.warm_ns <= echo.now <= echo.deadline:
+            echo.measured += 1
+            echo.measured_bytes += echo.payload.size_of(sequence, self.number)
+        return 0
+
+    cdef int follow(self) except -1:
+        if self.echo.schedule is not None:
+            return 0
+        if self.echo.think_ns:
+            self.echo.thinking.append((self.echo.now + self.echo.think_ns, self))
+            return self.echo.arm()
+        return self.send_next()
+
+    cdef int judge(self, int opcode, const uint8_t *payload, size_t size) except -1:
+        cdef EchoEngine echo = self.echo
+        cdef uint32_t step, under_way = self.sequence - self.expected
+        for step in range(1, min(under_way, <uint32_t>SEARCHED)):
+            if self.is_answer(opcode, payload, size, self.expected + step):
+                self.skip(step)
+                return self.take(opcode, payload, size)
+        for step in range(1, min(self.expected, <uint32_t>SEARCHED) + 1):
+            if self.is_answer(opcode, payload, size, self.expected - step):
+                return self.answered_late(self.expected - step)
+        if not under_way:
+            echo.unexpected += 1
+            return 0
+        echo.mismatch += 1
+        self.expected += 1
+        self.answered(self.expected - 1)
+        return self.follow()
+
+    cdef int skip(self, uint32_t count) except -1:
+        self.expected += count
+        self.echo.lost += count
+        for _ in range(count):
+            self.follow()
+        return 0
+
+    cdef int answered_late(self, uint32_t sequence) except -1:
+        cdef bint remembered = self.sequence - sequence <= self.ring_mask + 1
+        if not remembered or self.ring[sequence & self.ring_mask].sent_ns == 0:
+            self.echo.duplicate += 1
+            return 0
+        self.echo.lost -= 1
+        self.echo.reordered += 1
+        return self.answered(sequence)
+
+    # --- messages ------------------------------------------------------------------------------
+
+    cdef int send_next(self) except -1:
+        cdef EchoEngine echo = self.echo
+        if echo.budget <= 0 or not echo.sending or echo.now > echo.deadline:
+            return 0
+        echo.budget -= 1
+        return self.send_due(0)
+
+    cdef int send_due(self, uint64_t due_ns) except -1:
+        cdef EchoEngine echo = self.echo
+        cdef uint32_t sequence = self.sequence
+        if not self.has_room():
+            echo.backlog += 1
+            return 0
+        self.ring[sequence & self.ring_mask].due_ns = due_ns
+        self.ring[sequence & self.ring_mask].sent_ns = echo.now
+        echo.sent += 1
+        self.sequence += 1
+        return self.connection.send_payload(
+            echo.payload.opcode,
+            echo.payload.stamped(sequence, self.number),
+            echo.payload.size_of(sequence, self.number),
+        )
+
+    cdef int flush_cork(self) except -1:
+        """What was sent since the last time leaves now: that is the time that counts."""
+        cdef uint64_t now
+        cdef Sent *entry
+        if self.dated != self.sequence:
+            now = clock_ns()
+            while self.dated != self.sequence:
+                entry = &self.ring[self.dated & self.ring_mask]
+                entry.sent_ns = now
+                if entry.due_ns == 0:
+                    entry.due_ns = now
+                elif entry.due_ns >= self.echo.warm_ns:
+                    self.echo.lag.record(now - entry.due_ns)
+                self.dated += 1
+        return Transport.flush_cork(self)
+
+    cdef int begin_sending(self) except -1:
+        """A turn that no event began: what it sends leaves at once, not with the next batch."""
+        if self.echo.schedule is not None:
+            return 0
+        self.engine.now = clock_ns()
+        self.loop.turn = self
+        try:
+            for _ in range(self.echo.in_flight):
+                self.send_next()
+            self.flush_cork()
+        finally:
+            self.loop.turn = None
+        return 0
+
+    cdef bint has_room(self) except -1:
+        if self.sequence - self.expected <= self.ring_mask:
+            return True
+        if self.ring_mask + 1 >= MOST_UNDER_WAY or self.queued() > MOST_QUEUED:
+            return False
+        self.grow()
+        return True
+
+    cdef int grow(self) except -1:
+        cdef uint32_t size = self.ring_mask + 1 if self.ring != NULL else 0
+        cdef uint32_t wanted = max(size * 2, self.echo.in_flight, <uint32_t>RING)
+        cdef uint32_t mask = (1 << (<object>(wanted - 1)).bit_length()) - 1
+        cdef uint32_t sequence
+        cdef Sent *ring = <Sent *>calloc(<size_t>mask + 1, sizeof(Sent))
+        if ring == NULL:
+            raise MemoryError(f"no memory for {mask + 1} messages under way")
+        for sequence in range(self.sequence - min(self.sequence, size), self.sequence):
+            ring[sequence & mask] = self.ring[sequence & self.ring_mask]
+        free(self.ring)
+        self.ring, self.ring_mask = ring, mask
+        return 0
+
+    # --- the end -------------------------------------------------------------------------------
+
+    cdef int give_up(self) except -1:
+        cdef EchoEngine echo = self.echo
+        cdef Sent *entry
+        echo.unanswered += self.sequence - self.expected
+        while echo.settling and self.expected != self.sequence:
+            entry = &self.ring[self.expected & self.ring_mask]
+            if entry.due_ns >= echo.warm_ns:
+                echo.censored += 1
+                echo.censored_ns = min(echo.censored_ns, echo.now - entry.sent_ns)
+                echo.record(entry)
+            self.expected += 1
+        self.expected = self.sequence
+        return 0
+
+
+@cython.final
+cdef class EchoPacer(Pacer):
+    """The timer of an EchoEngine, which makes it."""
+
+    cdef int on_time(self) except -1:
+        return self.echo.on_time()
+
+
+@cython.final
+cdef class EchoEngine(Engine):
+    """The connections of one process, and the messages that they echo.
+
+    Args:
+        loop: where they live.
+        plan: what to do, a `wsfast.loadgen.plan.Plan`.
+
+    Raises:
+        ValueError: the plan keeps too many messages under way, or none; or a value of its
+            payload or schedule is out of range.
+    """
+
+    def __init__(self, Loop loop not None, plan):
+        if not 1 <= plan.in_flight <= MAX_IN_FLIGHT:
+            raise ValueError(f"{plan.in_flight} in flight is not 1 to {MAX_IN_FLIGHT}")
+        self.payload = Payload(
+            content_of(plan),
+            text=plan.text,
+            least=plan.least_size,
+            mean=plan.mean_size,
+            verify=plan.verify,
+        )
+        self.in_flight = plan.in_flight
+        self.think_ns = int(plan.think_seconds * 1e9)
+        self.thinking = collections.deque()
+        self.actual, self.intended = Histogram(), Histogram()
+        self.warmup, self.lag = Histogram(), Histogram()
+        self.censored_ns = UINT64_MAX
+        Engine.__init__(self, loop, plan)
+        if plan.rate is not None:
+            self.schedule = Schedule(
+                plan.all_stages(),
+                rate=plan.rate,
+                arrivals=plan.arrivals,
+                phase=plan.phase,
+                seed=plan.seed,
+            )
+        if plan.rate is not None or self.think_ns:
+            self.pacer = EchoPacer(loop.selector)
+            self.pacer.echo = self
+
+    cdef Settings make_settings(self):
+        """Limits under which reading never stops: server and generator would wait for each other.
+
+        All that a connection may have under way fits into its queue.
+        """
+        cdef size_t size = self.payload.size
+        cdef size_t most = (size + 64) * self.in_flight + (1 << 20)
+        if self.plan.rate is not None:
+            most = max(most, <size_t>2 * MOST_QUEUED + size)
+        return Settings(
+            self.loop,
+            Role.CLIENT,
+            None,
+            None,
+            max_message_bytes=max(size, <size_t>1 << 20),
+            high_water=most,
+            low_water=most // 2,
+            max_queue_bytes=2 * most,
+            opening_seconds=self.plan.connect_seconds,
+        )
+
+    cdef LoadConnection new_connection(self):
+        cdef EchoConnection connection = EchoConnection(self.settings)
+        connection.echo = self
+        connection.grow()
+        return connection
+
+    # --- the window ----------------------------------------------------------------------------
+
+    def begin(self, start_ns):
+        ends = Engine.begin(self, start_ns)
+        self.budget = INT64_MAX if self.plan.messages is None else self.plan.messages
+        if self.schedule is not None:
+            self.schedule.begin(start_ns)
+            self.arm()
+        return ends
+
+    @property
+    def outstanding(self):
+        return self.sent - self.received - self.lost - self.unanswered
+
+    @property
+    def exhausted(self):
+        return self.budget <= 0 and self.outstanding == 0
+
+    def end(self, now_ns):
+        if self.pacer is not None:
+            self.pacer.close()
+        return Engine.end(self, now_ns)
+
+    cdef int record(self, Sent *entry) except -1:
+        cdef uint64_t now = self.now
+        if entry.due_ns < self.warm_ns:
+            self.warmup.record(now - entry.due_ns)
+            return 0
+        self.actual.record(now - entry.sent_ns)
+        if self.schedule is not None:
+            self.intended.record(now - entry.due_ns)
+        return 0
+
+    # --- what is due ---------------------------------------------------------------------------
+
+    cdef int on_time(self) except -1:
+        self.now = clock_ns()
+        if self.schedule is not None:
+            self.send_scheduled()
+        else:
+            self.wake_thinkers()
+        return self.arm()
+
+    cdef int arm(self) except -1:
+        if not self.sending or self.pacer is None:
+            return 0
+        if self.schedule is None:
+            return self.pacer.arm(self.thinking[0][0]) if self.thinking else 0
+        if self.schedule.next_ns != UINT64_MAX and self.budget > 0:
+            self.pacer.arm(self.schedule.next_ns)
+        return 0
+
+    cdef int send_scheduled(self) except -1:
+        """Send what is due: all messages of a connection at once, the connections in turn."""
+        cdef uint64_t due[BURST]
+        cdef EchoConnection connection
+        cdef size_t count = 0, first, number, streams = <size_t>self.live
+        while count < BURST and self.budget > 0 and self.schedule.next_ns <= self.now:
+            due[count] = self.schedule.next_ns
+            count += 1
+            self.budget -= 1
+            self.schedule.advance()
+        if not streams:
+            self.backlog += count
+            return 0
+        for first in range(min(count, streams)):
+            connection = self.next_open()
+            if connection is None:
+                self.backlog += count - first
+                return 0
+            self.loop.turn = connection
+            try:
+                for number in range(first, count, streams):
+                    connection.send_due(due[number])
+                connection.flush_cork()
+            finally:
+                self.loop.turn = None
+        return 0
+
+    cdef EchoConnection next_open(self):
+        cdef LoadConnection connection
+        cdef size_t number, count = len(self.connections)
+        for number in range(count):
+            connection = <LoadConnection>self.connections[self.cursor]
+            self.cursor = self.cursor + 1 if self.cursor + 1 < count else 0
+            if connection is not None and connection.is_open():
+                return <EchoConnection>connection
+        return None
+
+    cdef int wake_thinkers(self) except -1:
+        cdef EchoConnection connection
+        while self.thinking and self.thinking[0][0] <= self.now:
+            _, connection = self.thinking.popleft()
+            if connection.is_open():
+                self.loop.turn = connection
+                try:
+                    connection.send_next()
+                    connection.flush_cork()
+                finally:
+                    self.loop.turn = None
+        return 0
+
+    # --- counts --------------------------------------------------------------------------------
+
+    def counts(self):
+        return {
+            **Engine.counts(self),
+            "sent": self.sent,
+            "received": self.received,
+            "measured": self.measured,
+            "measured_bytes": self.measured_bytes,
+            "unanswered": self.unanswered,
+            "censored": self.censored,
+            "lost": self.lost,
+            "reordered": self.reordered,
+            "mismatch": self.mismatch,
+            "duplicate": self.duplicate,
+            "unexpected": self.unexpected,
+            "backlog": self.backlog,
+        }
+
+    @property
+    def latency(self):
+        """The Histogram that counts: from intended time; of a closed loop from actual time."""
+        return self.actual if self.schedule is None else self.intended
+
+    def histograms(self):
+        found = {**Engine.histograms(self), "actual": self.actual, "warmup": self.warmup}
+        if self.schedule is not None:
+            found.update(intended=self.intended, lag=self.lag)
+        return found
