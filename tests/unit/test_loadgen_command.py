@@ -58,7 +58,7 @@ def invoke(*arguments):
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         with pytest.raises(SystemExit) as ended:
-            command.bench.main(list(arguments), prog_name="wsfast-bench")
+            command.command.main(list(arguments), prog_name="wsfast-bench")
     return Ran(ended.value.code, out.getvalue(), err.getvalue())
 
 

@@ -79,6 +79,12 @@ def test_the_seconds_of_workers_merge_exactly():
     assert intervals.merge_intervals([]) == []
 
 
+def test_seconds_in_which_nothing_came_merge_too():
+    rows, _ = rows_of([[], [7], []])
+    merged = intervals.merge_intervals([rows, rows])
+    assert [row["hits"] for row in merged] == [[], [2], []]
+
+
 def test_a_row_is_a_histogram():
     values = [1, 2047, 5_000, 123_456_789]
     rows, whole = rows_of([values])

@@ -8,7 +8,7 @@ import sys
 __all__ = ["main"]
 
 #: The packages of the extra `bench`, by the names they are imported by.
-EXTRAS = frozenset({"click", "hdrh", "numpy", "rich"})
+EXTRAS = ("click", "hdrh", "numpy", "rich")
 
 
 def main() -> None:
@@ -17,16 +17,17 @@ def main() -> None:
     Raises:
         SystemExit: always; 1 if a package of the extra is missing.
     """
-    try:
-        importlib.import_module("hdrh")  # used at the end of a run: missed before it
-        from wsfast.loadgen.command import bench
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in EXTRAS:
-            raise
-        print(
-            f"wsfast-bench needs {error.name}, which is not installed: "
-            "pip install 'wsfast[bench]'",
-            file=sys.stderr,
-        )
-        sys.exit(1)
-    bench.main(prog_name="wsfast-bench")
+    for name in EXTRAS:  # some are used late in a run: missed before it
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name != name:
+                raise
+            print(
+                f"wsfast-bench needs {name}, which is not installed: pip install 'wsfast[bench]'",
+                file=sys.stderr,
+            )
+            sys.exit(1)
+    from wsfast.loadgen.program import program
+
+    program.main(prog_name="wsfast-bench")

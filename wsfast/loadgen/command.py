@@ -13,7 +13,6 @@ from typing import Any
 
 import click
 
-from wsfast import __version__
 from wsfast.echo.limits import raise_descriptor_limit
 from wsfast.errors import InvalidURL
 from wsfast.loadgen.coordinator import Coordinator, CouldNotRun
@@ -31,7 +30,7 @@ from wsfast.loadgen.units import (
 )
 from wsfast.url import parse_url
 
-__all__ = ["EXIT_INTERRUPTED", "EXIT_NOT_RUN", "bench"]
+__all__ = ["EXIT_INTERRUPTED", "EXIT_NOT_RUN", "command"]
 
 #: Payload bytes of a message: the generator holds one, and a server would hold many.
 MAX_SIZE = 1 << 30
@@ -126,7 +125,7 @@ Exit status: 0 measured, 1 nothing measured, 2 usage, 130 interrupted (results a
 """
 
 
-@click.command(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command("echo", epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("url", required=False)
 @click.option(
     "-c",
@@ -255,8 +254,7 @@ Exit status: 0 measured, 1 nothing measured, 2 usage, 130 interrupted (results a
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of the table.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
-@click.version_option(__version__, prog_name="wsfast-bench")
-def bench(url: str | None, as_json: bool, quiet: bool, **options: Any) -> None:
+def command(url: str | None, as_json: bool, quiet: bool, **options: Any) -> None:
     """Measure a WebSocket echo server, every answer checked.
 
     With --rate messages are due on a schedule, whatever the server does (open loop); else each

@@ -24,9 +24,10 @@ cdef class EchoConnection(LoadConnection):
     cdef uint32_t dated           # messages before it have their final time in the ring
     cdef uint32_t expected        # of the next answer; sequence - expected are under way
 
+    # Whether it is the answer to the message of that number.
     cdef bint is_answer(
         self, int opcode, const uint8_t *payload, size_t size, uint32_t sequence
-    ) noexcept                    # to the message of that number
+    ) noexcept
     cdef int judge(self, int opcode, const uint8_t *payload, size_t size) except -1  # a bad one
     cdef int answered(self, uint32_t sequence) except -1  # its answer came
     cdef int follow(self) except -1       # closed loop: what an answer is followed by
@@ -76,7 +77,8 @@ cdef class EchoEngine(Engine):
 
     cdef int record(self, Sent *entry) except -1          # it took until now
     cdef int on_time(self) except -1      # the pacer: something is due
-    cdef int send_scheduled(self) except -1
+    cdef int send_scheduled(self) except -1       # what the schedule says is due
     cdef EchoConnection next_open(self)   # in turn; None: there is none
-    cdef int wake_thinkers(self) except -1
+    cdef bint is_due(self) noexcept       # a message of the schedule
+    cdef int wake_thinkers(self) except -1        # those that have thought for long enough
     cdef int arm(self) except -1          # the pacer, for what is due next

@@ -320,9 +320,16 @@ cdef class EchoEngine(Engine):
         return self.budget <= 0 and self.outstanding == 0
 
     def end(self, now_ns):
+        """What was due by now and has not left yet still does, late as it is."""
+        self.now = now_ns
+        while self.schedule is not None and self.is_due():
+            self.send_scheduled()
         if self.pacer is not None:
             self.pacer.close()
         return Engine.end(self, now_ns)
+
+    cdef bint is_due(self) noexcept:
+        return self.budget > 0 and self.schedule.next_ns <= self.now
 
     cdef int record(self, Sent *entry) except -1:
         cdef uint64_t now = self.now
@@ -358,7 +365,7 @@ cdef class EchoEngine(Engine):
         cdef uint64_t due[BURST]
         cdef EchoConnection connection
         cdef size_t count = 0, first, number, streams = <size_t>self.live
-        while count < BURST and self.budget > 0 and self.schedule.next_ns <= self.now:
+        while count < BURST and self.is_due():
             due[count] = self.schedule.next_ns
             count += 1
             self.budget -= 1

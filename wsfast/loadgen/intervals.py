@@ -92,7 +92,7 @@ def merge_intervals(workers: list[list[dict[str, Any]]]) -> list[dict[str, Any]]
         rows = [rows[second] for rows in workers if second < len(rows)]
         grown = numpy.zeros(SLOTS, dtype=numpy.int64)
         for row in rows:
-            grown[row["slots"]] += row["hits"]
+            grown += _counts(row)
         used = numpy.flatnonzero(grown)
         merged.append(
             {
@@ -107,10 +107,16 @@ def merge_intervals(workers: list[list[dict[str, Any]]]) -> list[dict[str, Any]]
     return merged
 
 
+def _counts(row: Mapping[str, Any]) -> NDArray[numpy.int64]:
+    """The counts of all slots."""
+    counts = numpy.zeros(SLOTS, dtype=numpy.int64)
+    counts[numpy.asarray(row["slots"], dtype=numpy.intp)] = row["hits"]
+    return counts
+
+
 def histogram_of(row: Mapping[str, Any]) -> Histogram:
     """The histogram of one row; sum, minimum and maximum as near as its slots tell them."""
-    counts = numpy.zeros(SLOTS, dtype=numpy.int64)
-    counts[row["slots"]] = row["hits"]
+    counts = _counts(row)
     bounds = [slot_bounds(slot) for slot in row["slots"]]
     total = sum(
         (low + high) // 2 * hit for (low, high), hit in zip(bounds, row["hits"], strict=True)

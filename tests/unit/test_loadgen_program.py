@@ -1,0 +1,78 @@
+"""wsfast.loadgen.program: commands by name, `echo` where none is named."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import pytest
+
+if not sys.platform.startswith("linux"):
+    pytest.skip("the load generator runs on epoll", allow_module_level=True)
+for package in ("click", "hdrh", "numpy", "rich"):
+    pytest.importorskip(package)
+click = pytest.importorskip("click")
+program = pytest.importorskip("wsfast.loadgen.program")
+
+
+@pytest.fixture
+def called(monkeypatch):
+    """The arguments with which the commands were called, instead of their work."""
+    calls = []
+
+    def command_for(name):
+        @click.command(name, context_settings={"ignore_unknown_options": True})
+        @click.argument("words", nargs=-1, type=click.UNPROCESSED)
+        def command(words):
+            calls.append((name, *words))
+
+        return command
+
+    monkeypatch.setattr(
+        program.Program,
+        "get_command",
+        lambda self, ctx, name: command_for(name) if name in program.COMMANDS else None,
+    )
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], ("echo",)),
+        (["ws://h/"], ("echo", "ws://h/")),
+        (["-c", "5", "ws://h/"], ("echo", "-c", "5", "ws://h/")),
+        (["echo", "-c", "5"], ("echo", "-c", "5")),
+        (["serve", "--port", "1"], ("serve", "--port", "1")),
+        (["selftest"], ("selftest",)),
+    ],
+)
+def test_who_is_called(called, words, expected):
+    program.program.main(words, standalone_mode=False)
+    assert called == [expected]
+
+
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_help_names_every_command(option, capsys):
+    with pytest.raises(SystemExit) as ended:
+        program.program.main([option])
+    assert ended.value.code == 0
+    shown = capsys.readouterr().out
+    for name, (_, said) in program.COMMANDS.items():
+        assert name in shown
+        assert said[:30] in shown
+
+
+def test_the_version(capsys):
+    import wsfast
+
+    with pytest.raises(SystemExit):
+        program.program.main(["--version"])
+    assert wsfast.__version__ in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", sorted(program.COMMANDS))
+def test_every_command_is_there(name):
+    module = importlib.import_module(f"wsfast.loadgen.{program.COMMANDS[name][0]}")
+    assert isinstance(module.command, click.Command)
+    assert module.command.name == name

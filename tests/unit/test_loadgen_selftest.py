@@ -1,0 +1,102 @@
+"""wsfast.loadgen.selftest: the formula, its tolerances, and a wrong figure is called wrong."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+if not sys.platform.startswith("linux"):
+    pytest.skip("the load generator runs on epoll", allow_module_level=True)
+for package in ("click", "hdrh", "numpy", "rich"):
+    pytest.importorskip(package)
+selftest = pytest.importorskip("wsfast.loadgen.selftest")
+
+MS = selftest.MS
+
+
+@pytest.mark.parametrize(
+    ("q", "expected"), [(0.5, 0.5), (0.90, 2.5), (0.95, 51.5), (0.99, 90.7), (1.0, 100.5)]
+)
+def test_the_formula(q, expected):
+    """100 ms every second, half a millisecond undisturbed, busy to 2 %."""
+    found = selftest.freeze_latency(q, 0.5, 100.0, 1000.0, rho=0.02)
+    assert found == pytest.approx(expected, abs=0.05)
+
+
+def simulated(q, freeze, every, count=100_000):
+    """The same by brute force: messages at even times wait for the end of the freeze."""
+    waits = sorted(max(0.0, freeze - each * every / count) for each in range(count))
+    return waits[min(count - 1, int(q * count))]
+
+
+@pytest.mark.parametrize("q", [0.3, 0.85, 0.95, 0.999])
+@pytest.mark.parametrize(("freeze", "every"), [(10.0, 100.0), (300.0, 1000.0)])
+def test_the_formula_against_a_simulation(q, freeze, every):
+    expected = simulated(q, freeze, every)
+    assert selftest.freeze_latency(q, 0.0, freeze, every, rho=0.0) == pytest.approx(
+        expected, abs=0.03
+    )
+
+
+@pytest.mark.parametrize(
+    ("expected", "found", "holds"),
+    [
+        (MS, 2 * MS, True),
+        (MS, 2.1 * MS, False),
+        (100 * MS, 102 * MS, True),
+        (100 * MS, 97 * MS, False),
+    ],
+)
+def test_tolerances(expected, found, holds):
+    assert selftest.near("it", expected, found).holds is holds
+    assert ("ok" if holds else "WRONG") in selftest.shown(selftest.near("it", expected, found))
+
+
+def test_every_proof_has_a_name_of_its_own():
+    names = [proof.name for proof in selftest.proofs(quick=False)]
+    assert len(names) == len(set(names)) >= 15
+    assert {proof.name for proof in selftest.proofs(quick=True)} < set(names)
+
+
+def document(**summary):
+    """What a proof reads, with every figure 0 but the given ones."""
+    zeros = dict.fromkeys(("sent", "lost", "duplicate", "reordered", "unexpected", "mismatch"), 0)
+    figures = dict.fromkeys(("p50", "p75", "p90", "p95", "p99", "p99.9", "max", "min", "mean"), 0)
+    return {
+        "summary": {**zeros, **summary},
+        "latency": {"intended": figures, "actual": figures},
+        "generator": {"lag": {"p99": 200_000}},
+        "verdict": {"name": "VALID"},
+    }
+
+
+def test_figures_that_are_wrong_are_called_wrong():
+    """No proof accepts a run in which nothing was measured."""
+    for proof in selftest.proofs(quick=False):
+        assert not all(check.holds for check in proof.check(document())), proof.name
+
+
+def test_a_share_is_counted_within_its_slack():
+    proof = selftest.counted("drop", "lost", 0.05, 0.02)
+    assert all(check.holds for check in proof.check(document(sent=10_000, lost=600)))
+    assert not all(check.holds for check in proof.check(document(sent=10_000, lost=900)))
+    mixed = document(sent=10_000, lost=500, duplicate=1)
+    assert not all(check.holds for check in proof.check(mixed))
+
+
+@pytest.mark.slow
+def test_a_real_one():
+    """Lost messages are counted, whatever else the machine does."""
+    command = [sys.executable, "-m", "wsfast.loadgen", "selftest", "-k", "--drop"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "every figure is right" in done.stdout
+
+
+def test_a_word_that_names_no_proof():
+    command = [sys.executable, "-m", "wsfast.loadgen", "selftest", "-k", "nothing of this"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "no proof has that in its name" in done.stderr

@@ -1,0 +1,61 @@
+"""wsfast-bench: a group of commands, of which `echo` is meant where none is named."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+from wsfast import __version__
+
+__all__ = ["COMMANDS", "program"]
+
+#: Every command: the module that holds it (imported when it is used), and what it does.
+COMMANDS = {
+    "echo": ("command", "Measure an echo server (the default)."),
+    "serve": ("serve", "Run a test server, with faults if you like."),
+    "selftest": ("selftest", "Prove this instrument on servers whose latency is known."),
+}
+
+EPILOG = """
+\b
+Examples:
+  wsfast-bench                                  against an echo server of its own
+  wsfast-bench ws://localhost:8000/ -c 10k -p 4
+  wsfast-bench ws://localhost:8000/ -c 1k -r 20k -d 1m --warmup 5s
+  wsfast-bench serve --port 9000 --stall 100ms/1s
+\b
+`wsfast-bench COMMAND --help` says more; `wsfast-bench echo --help` has the options of a load.
+"""
+
+
+class Program(click.Group):
+    """Finds commands by name; the first word that is none belongs to `echo`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"wsfast.loadgen.{COMMANDS[cmd_name][0]}")
+        command: click.Command = module.command
+        return command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or (args[0] not in COMMANDS and args[0] not in OWN_OPTIONS):
+            args = ["echo", *args]
+        return super().parse_args(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, said) for name, (_, said) in COMMANDS.items()])
+
+
+OWN_OPTIONS = frozenset({"-h", "--help", "--version"})
+
+
+@click.group(cls=Program, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="wsfast-bench")
+def program() -> None:
+    """Load WebSocket servers, and say what the numbers are worth."""

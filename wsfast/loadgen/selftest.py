@@ -1,0 +1,266 @@
+"""`wsfast-bench selftest`: measures servers whose latency is known, and compares.
+
+A server that freezes for X once in Y makes those who arrive meanwhile wait for the rest of X. Of
+messages that are sent whatever the server does, a share t*/Y is delayed, where t* = X / (1 - rho)
+is the freeze and the time in which the server, busy to a share rho, catches up. So the latency at
+quantile q is
+
+    L(q) = b + X (1 - (1 - q) Y / t*)     for 1 - q < t*/Y, and b, the undisturbed one, below.
+
+A closed loop of n connections sees only n long answers in each Y: its percentiles stay near b.
+That it is wrong in just this way is checked as well.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import click
+
+from wsfast.loadgen.embedded import read_address
+from wsfast.loadgen.units import format_count, format_duration
+
+__all__ = ["Check", "Proof", "command", "freeze_latency", "proofs", "prove"]
+
+MS = 1_000_000
+RUN_SECONDS = 120.0
+
+
+class Check(NamedTuple):
+    """One figure.
+
+    Attributes:
+        what: its name.
+        expected: what the theory says.
+        found: what was measured.
+        tolerance: how far they may lie apart.
+        count: they are counts, not nanoseconds.
+    """
+
+    what: str
+    expected: float
+    found: float
+    tolerance: float
+    count: bool = False
+
+    @property
+    def holds(self) -> bool:
+        """Whether they are near enough."""
+        return abs(self.found - self.expected) <= self.tolerance
+
+
+class Proof(NamedTuple):
+    """A server with known faults, a load, and what must come out.
+
+    Attributes:
+        name: what is proved.
+        server: options of `wsfast-bench serve`.
+        load: options of `wsfast-bench echo`, without the URL.
+        check: from the JSON of the run to the checks.
+    """
+
+    name: str
+    server: Sequence[str]
+    load: Sequence[str]
+    check: Callable[[dict[str, Any]], Iterator[Check]]
+
+
+def freeze_latency(q: float, base: float, freeze: float, every: float, rho: float) -> float:
+    """L(q) of the module's docstring; all times in one unit."""
+    delayed = freeze / (1 - rho)
+    return base + max(0.0, freeze * (1 - (1 - q) * every / delayed))
+
+
+def near(what: str, expected: float, found: float) -> Check:
+    """The two agree within 2 %, or 1 ms where that is more; both in ns."""
+    return Check(what, expected, found, max(0.02 * expected, MS))
+
+
+def freeze(length_ms: int, every_ms: int, rate: int) -> Proof:
+    """A periodic freeze in the open loop follows the formula."""
+
+    def check(run: dict[str, Any]) -> Iterator[Check]:
+        latency = run["latency"]["intended"]
+        base = latency["p50"]
+        for name, q in (("p75", 0.75), ("p95", 0.95), ("p99", 0.99), ("p99.9", 0.999)):
+            expected = freeze_latency(q, base, length_ms * MS, every_ms * MS, rho=0.0)
+            yield near(f"intended {name}", expected, latency[name])
+        yield near("intended max", base + length_ms * MS, latency["max"])
+
+    periods = max(4, -(-4000 // every_ms))
+    seconds = periods * every_ms / 1000
+    load = f"-c 50 -r {rate} -d {seconds}s --warmup {every_ms / 2000}s"
+    name = f"freeze of {length_ms} ms every {every_ms} ms, {rate} messages/s"
+    return Proof(name, ["--stall", f"{length_ms}ms/{every_ms}ms"], load.split(), check)
+
+
+def freeze_in_closed_loop(length_ms: int, every_ms: int) -> Proof:
+    """The closed loop misses the freeze, as predicted."""
+
+    def check(run: dict[str, Any]) -> Iterator[Check]:
+        latency = run["latency"]["actual"]
+        yield near("actual p99 (omits the freeze)", latency["p50"], latency["p99"])
+        yield near("actual max (saw it)", length_ms * MS, latency["max"])
+
+    name = f"freeze of {length_ms} ms every {every_ms} ms, closed loop"
+    load = ["-c", "50", "-d", "4s"]
+    return Proof(name, ["--stall", f"{length_ms}ms/{every_ms}ms"], load, check)
+
+
+def fixed_delay(ms: float) -> Proof:
+    """A server that answers after a fixed time."""
+
+    def check(run: dict[str, Any]) -> Iterator[Check]:
+        latency = run["latency"]["actual"]
+        yield near("actual p50", ms * MS, latency["p50"])
+        yield near("actual p90", ms * MS, latency["p90"])
+        floor = Check("actual min is not below", ms * MS, min(latency["min"], ms * MS), 0.0)
+        yield floor
+
+    load = ["-c", "4", "-r", "200", "-d", "1s", "--drain", "2s"]
+    return Proof(f"answers after {ms:g} ms", ["--delay", f"{ms}ms"], load, check)
+
+
+def two_delays() -> Proof:
+    """Nine answers in ten after 2 ms, one after 50 ms."""
+
+    def check(run: dict[str, Any]) -> Iterator[Check]:
+        latency = run["latency"]["actual"]
+        yield near("actual p75", 2 * MS, latency["p75"])
+        yield near("actual p95", 50 * MS, latency["p95"])
+        yield near("actual mean", (0.9 * 2 + 0.1 * 50) * MS, latency["mean"])
+
+    load = ["-c", "1000", "-r", "1000", "-d", "4s"]
+    return Proof("answers after 2 ms or 50 ms", ["--delay", "2ms:9,50ms:1"], load, check)
+
+
+def counted(fault: str, key: str, share: float, slack: float) -> Proof:
+    """A fault of a known share of the messages is counted as what it is."""
+
+    def check(run: dict[str, Any]) -> Iterator[Check]:
+        sent = run["summary"]["sent"]
+        yield Check("messages sent", 10_000, sent, 1, True)
+        yield Check(f"{key} messages", share * sent, run["summary"][key], slack * sent, True)
+        others = {"lost", "duplicate", "reordered", "unexpected", "mismatch"} - {key}
+        yield Check("others", 0, sum(run["summary"][each] for each in others), 0, True)
+
+    load = ["-c", "10", "-r", "5000", "-d", "2s"]
+    return Proof(f"--{fault} {share:.0%}", [f"--{fault}", str(share)], load, check)
+
+
+def steady_sending() -> Proof:
+    """The schedule is kept to 100 us on an idle core."""
+
+    def check(run: dict[str, Any]) -> Iterator[Check]:
+        lag = run["generator"]["lag"]
+        yield Check("schedule lag p99", 0, lag["p99"], 100_000)
+        yield Check("messages sent", 3000, run["summary"]["sent"], 1, True)
+
+    return Proof("sending jitter at 1000 messages/s", [], "-c 10 -r 1000 -d 3s".split(), check)
+
+
+def throttled() -> Proof:
+    """A generator that cannot keep the rate says so."""
+
+    def check(run: dict[str, Any]) -> Iterator[Check]:
+        bound = run["verdict"]["name"] == "GENERATOR-BOUND"
+        yield Check("GENERATOR-BOUND", True, bound, 0, True)
+
+    load = "-c 100 -r 2m -d 1s --cpu 0 --drain 1s".split()
+    return Proof("a rate beyond any generator", [], load, check)
+
+
+def proofs(quick: bool) -> list[Proof]:
+    """All of them; the quick ones take some seconds, all some minutes."""
+    some = [
+        freeze(50, 500, 1000),
+        freeze_in_closed_loop(100, 1000),
+        fixed_delay(5.0),
+        counted("drop", "lost", 0.05, 0.02),
+        counted("duplicate", "duplicate", 0.05, 0.02),
+    ]
+    if quick:
+        return some
+    return [
+        *some,
+        freeze(100, 1000, 1000),
+        freeze(100, 1000, 10_000),
+        freeze(20, 200, 2000),
+        *(fixed_delay(ms) for ms in (0.2, 1.0, 20.0, 100.0, 500.0)),
+        two_delays(),
+        counted("reorder", "reordered", 0.05, 0.02),
+        counted("corrupt", "mismatch", 0.05, 0.02),
+        steady_sending(),
+        throttled(),
+    ]
+
+
+@contextlib.contextmanager
+def serving(options: Sequence[str]) -> Iterator[str]:
+    """The URL of `wsfast-bench serve` with these options, in a process of its own."""
+    command = [sys.executable, "-m", "wsfast.loadgen", "serve", *options]
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    with process:
+        try:
+            yield read_address(process)
+        finally:
+            process.terminate()
+
+
+def prove(proof: Proof) -> list[Check]:
+    """Run one proof.
+
+    Raises:
+        OSError: the server or the load did not start; the message holds what it printed.
+    """
+    with serving(proof.server) as url:
+        command = [sys.executable, "-m", "wsfast.loadgen", "echo", url, *proof.load]
+        done = subprocess.run(
+            [*command, "--json", "-q"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=RUN_SECONDS,
+        )
+    try:
+        return list(proof.check(json.loads(done.stdout)))
+    except ValueError:
+        raise OSError(f"{proof.name}: {done.stderr.strip() or done.stdout.strip()}") from None
+
+
+def shown(check: Check) -> str:
+    """A check as a line: durations where the figures are nanoseconds."""
+    write: Callable[[float], str] = format_count if check.count else format_duration
+    verdict = "ok" if check.holds else "WRONG"
+    return (
+        f"    {check.what:34} {write(check.found):>12}  expected {write(check.expected):>12}"
+        f" +- {write(check.tolerance):>10}  {verdict}"
+    )
+
+
+@click.command("selftest", context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--quick", is_flag=True, help="The short ones only.")
+@click.option("-k", "--only", metavar="WORD", help="Only those whose name holds it.")
+def command(quick: bool, only: str | None) -> None:
+    """Measure servers whose latency is known, and compare with what must come out.
+
+    Takes some minutes and wants an idle machine. Exit status 0 if every figure is right, 1 if not.
+    """
+    chosen = [each for each in proofs(quick) if only is None or only in each.name]
+    if not chosen:
+        raise click.UsageError(f"--only {only}: no proof has that in its name")
+    wrong = 0
+    for proof in chosen:
+        print(proof.name, flush=True)
+        for check in prove(proof):
+            wrong += not check.holds
+            print(shown(check), flush=True)
+    print(f"{wrong} figures are wrong" if wrong else "every figure is right")
+    sys.exit(1 if wrong else 0)
