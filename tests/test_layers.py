@@ -58,6 +58,7 @@ EXTERNAL = {
     "rich": {"loadgen", "echo"},
     "click": {"loadgen", "echo"},
     "hdrh": {"loadgen"},
+    "prometheus_client": {"loadgen"},
     "httptools": {"headreader", "handshake"},
 }
 

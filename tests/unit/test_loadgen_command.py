@@ -6,7 +6,9 @@ import contextlib
 import io
 import json
 import os
+import socket
 import sys
+import urllib.request
 from typing import NamedTuple
 
 import pytest
@@ -17,6 +19,7 @@ pytest.importorskip("numpy")
 pytest.importorskip("rich")
 pytest.importorskip("click")
 command = pytest.importorskip("wsfast.loadgen.command")
+measurement = pytest.importorskip("wsfast.loadgen.measurement")
 
 from wsfast.loadgen.results import Results  # noqa: E402
 
@@ -32,6 +35,7 @@ class Recorder:
 
     def __call__(self, plans, *, settings, target_pid, on_progress):
         self.plans, self.settings, self.target_pid = plans, settings, target_pid
+        self.on_progress = on_progress
         return self
 
     def run(self):
@@ -43,7 +47,7 @@ class Recorder:
 @pytest.fixture
 def recorder(monkeypatch):
     recorder = Recorder()
-    monkeypatch.setattr(command, "Coordinator", recorder)
+    monkeypatch.setattr(measurement, "Coordinator", recorder)
     return recorder
 
 
@@ -125,7 +129,7 @@ def test_messages_without_a_duration_have_no_end_in_time(recorder):
 
 
 def test_as_many_workers_as_descriptors_ask_for(recorder, monkeypatch):
-    monkeypatch.setattr(command, "raise_descriptor_limit", lambda: 1064)
+    monkeypatch.setattr(measurement, "raise_descriptor_limit", lambda: 1064)
     assert invoke(URL, "-c", "2500").exit_code == 0
     assert len(recorder.plans) == 3
     result = invoke(URL, "-c", "2500", "-w", "2")
@@ -160,6 +164,13 @@ def test_as_many_workers_as_descriptors_ask_for(recorder, monkeypatch):
         ([URL, "-s", "exp:0"], "a mean size is 1 byte or more"),
         ([URL, "-s", "exp:1024m"], "more than 1073741824"),
         ([URL, "--verify", "some"], "some"),
+        ([URL, "-o", "run.txt"], "ends in none of"),
+        ([URL, "-o", "no/where/run.json"], "there is no directory"),
+        ([URL, "--fail-if", "p99"], "no condition like"),
+        ([URL, "--fail-if", "p99>20"], "has a unit"),
+        ([URL, "--baseline", "absent.json"], "cannot be read"),
+        ([URL, "--max-regress", "-5%"], "less than 0"),
+        ([URL, "--prom-listen", "localhost"], "no [HOST]:PORT"),
         ([URL, "--target-pid", "0"], "--target-pid"),
     ],
 )
@@ -229,7 +240,7 @@ def test_a_host_that_is_not_known(recorder, monkeypatch):
     def fail(host, port):
         raise OSError(f"the host {host!r} is not known")
 
-    monkeypatch.setattr(command, "resolve", fail)
+    monkeypatch.setattr(measurement, "resolve", fail)
     result = invoke("ws://somewhere/")
     assert result.exit_code == command.EXIT_NOT_RUN
     assert result.stderr == "wsfast-bench: the host 'somewhere' is not known\n"
@@ -240,3 +251,73 @@ def test_help_shows_examples():
     assert result.exit_code == 0
     assert "wsfast-bench -c 100 -d 5s" in result.stdout
     assert "Exit status" in result.stdout
+
+
+def test_results_are_written_by_suffix(recorder, tmp_path):
+    files = [str(tmp_path / f"run{suffix}") for suffix in (".json", ".csv", ".hgrm")]
+    outputs = [word for path in files for word in ("-o", path)]
+    result = invoke(URL, *outputs)
+    assert result.exit_code == 0
+    assert json.loads((tmp_path / "run.json").read_text())["schema"] == 2
+    assert (tmp_path / "run.csv").read_text().startswith("second,")
+    assert "Percentile" in (tmp_path / "run.hgrm").read_text()
+
+
+def test_conditions(recorder):
+    result = invoke(URL, "--fail-if", "received<1", "--fail-if", "errors>0")
+    assert result.exit_code == 0
+    assert result.stderr.splitlines()[-2:] == ["passed: received<1", "passed: errors>0"]
+    result = invoke(URL, "--fail-if", "received<2", "--json")
+    assert result.exit_code == command.EXIT_THRESHOLD == 99
+    assert "FAILED: received<2" in result.stderr
+    (outcome,) = json.loads(result.stdout)["thresholds"]
+    assert outcome == {"condition": "received<2", "value": 1.0, "failed": True}
+
+
+def test_a_condition_on_what_was_not_measured(recorder):
+    result = invoke(URL, "--fail-if", "reach<1")
+    assert result.exit_code == command.EXIT_NOT_RUN
+    assert "no figure 'reach'" in result.stderr
+
+
+def test_a_baseline(recorder, tmp_path):
+    path = tmp_path / "before.json"
+    assert invoke(URL, "-o", str(path)).exit_code == 0
+    before = json.loads(path.read_text())
+    assert invoke(URL, "--baseline", str(path)).exit_code == 0
+    before["summary"]["messages_per_second"] = 100.0
+    path.write_text(json.dumps(before))
+    result = invoke(URL, "--baseline", str(path), "--max-regress", "20%")
+    assert result.exit_code == 99
+    assert "throughput against the baseline, -100.0 % (at most 20 %)" in result.stderr
+
+
+def test_strict_wants_a_valid_measurement(recorder):
+    recorder.counts["backlog"] = 5
+    assert invoke(URL, "-r", "1k").exit_code == 0
+    assert invoke(URL, "-r", "1k", "--strict").exit_code == command.EXIT_INVALID == 3
+
+
+@pytest.mark.parametrize("outcome", ["condition", "strict"])
+def test_an_interrupt_goes_before_conditions(recorder, outcome):
+    recorder.interrupted = True
+    recorder.counts["backlog"] = 5
+    arguments = ["--strict", "-r", "5"] if outcome == "strict" else ["--fail-if", "received<2"]
+    assert invoke(URL, *arguments).exit_code == command.EXIT_INTERRUPTED == 130
+
+
+def test_progress_goes_to_prometheus(recorder):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    scraped = []
+
+    def run():
+        recorder.on_progress(1.0, {"sent": 7})
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+            scraped.append(answer.read().decode())
+        return Recorder.run(recorder)
+
+    recorder.run = run
+    assert invoke(URL, "--prom-listen", f"127.0.0.1:{port}").exit_code == 0
+    assert "wsfast_bench_sent_total 7.0" in scraped[0]

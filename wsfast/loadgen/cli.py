@@ -8,7 +8,7 @@ import sys
 __all__ = ["main"]
 
 #: The packages of the extra `bench`, by the names they are imported by.
-EXTRAS = ("click", "hdrh", "numpy", "rich")
+EXTRAS = ("click", "hdrh", "numpy", "prometheus_client", "rich")
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ __all__ = ["COMMANDS", "program"]
 #: Every command: the module that holds it (imported when it is used), and what it does.
 COMMANDS = {
     "echo": ("command", "Measure an echo server (the default)."),
+    "compare": ("compare", "Show the figures of runs side by side."),
     "serve": ("serve", "Run a test server, with faults if you like."),
     "selftest": ("selftest", "Prove this instrument on servers whose latency is known."),
 }

@@ -39,14 +39,14 @@ class Check(NamedTuple):
         expected: what the theory says.
         found: what was measured.
         tolerance: how far they may lie apart.
-        count: they are counts, not nanoseconds.
+        is_count: they are counts, not nanoseconds.
     """
 
     what: str
     expected: float
     found: float
     tolerance: float
-    count: bool = False
+    is_count: bool = False
 
     @property
     def holds(self) -> bool:
@@ -237,7 +237,7 @@ def prove(proof: Proof) -> list[Check]:
 
 def shown(check: Check) -> str:
     """A check as a line: durations where the figures are nanoseconds."""
-    write: Callable[[float], str] = format_count if check.count else format_duration
+    write: Callable[[float], str] = format_count if check.is_count else format_duration
     verdict = "ok" if check.holds else "WRONG"
     return (
         f"    {check.what:34} {write(check.found):>12}  expected {write(check.expected):>12}"

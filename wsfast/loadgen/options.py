@@ -1,0 +1,320 @@
+"""The options of wsfast-bench that several commands share, and how their values are read."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+
+from wsfast.loadgen.compare import load
+from wsfast.loadgen.export import check_path
+from wsfast.loadgen.plan import MAX_IN_FLIGHT
+from wsfast.loadgen.thresholds import parse_threshold
+from wsfast.loadgen.units import (
+    Sizes,
+    parse_count,
+    parse_duration,
+    parse_sizes,
+    parse_stages,
+)
+
+__all__ = ["LOAD_OPTIONS", "RESULT_OPTIONS", "parse_address", "parse_percentage", "with_options"]
+
+Decorator = Callable[[Any], Any]
+
+#: Payload bytes of a message: the generator holds one, and a server would hold many.
+MAX_SIZE = 1 << 30
+
+
+def amount(
+    parse: Callable[[str], float], least: float = 0, most: float = math.inf
+) -> Callable[..., float | None]:
+    """A callback of click that reads an amount with its unit.
+
+    Args:
+        parse: one of `wsfast.loadgen.units`.
+        least: what is less than this is a usage error.
+        most: and what is more than this.
+    """
+
+    def convert(ctx: Any, param: Any, text: str | None) -> float | None:
+        if text is None:
+            return None
+        try:
+            number = parse(text)
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from None
+        if number < least:
+            raise click.BadParameter(f"{text} is less than {least}")
+        if number > most:
+            raise click.BadParameter(f"{text} is more than {most}")
+        return number
+
+    return convert
+
+
+COUNT = amount(parse_count, least=1)
+IN_FLIGHT = amount(parse_count, least=1, most=MAX_IN_FLIGHT)
+RATE = amount(parse_count, least=1)
+DURATION = amount(parse_duration)
+
+
+def parsed(parse: Callable[[str], Any]) -> Callable[..., Any]:
+    """A callback of click that reads something with a grammar of its own."""
+
+    def convert(ctx: Any, param: Any, text: str | None) -> Any:
+        try:
+            return None if text is None else parse(text)
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from None
+
+    return convert
+
+
+def payload_sizes(text: str) -> Sizes:
+    """The sizes of -s.
+
+    Raises:
+        ValueError: they are none, or more than a message may have.
+    """
+    sizes = parse_sizes(text)
+    if sizes.most > MAX_SIZE:
+        raise ValueError(f"{text} is more than {MAX_SIZE}")
+    return sizes
+
+
+def parse_cpus(ctx: Any, param: Any, text: str | None) -> tuple[int, ...]:
+    """The numbers of --cpu; a usage error if the process may not run there."""
+    if text is None:
+        return ()
+    try:
+        cpus = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no list of CPU numbers like 1 or 0,2") from None
+    missing = set(cpus) - os.sched_getaffinity(0)
+    if missing:
+        raise click.BadParameter(f"this process may not use CPU {min(missing)}")
+    return cpus
+
+
+def each(parse: Callable[[str], Any]) -> Callable[..., Any]:
+    """A callback of click for an option that comes several times."""
+
+    def convert(ctx: Any, param: Any, texts: Sequence[str]) -> list[Any]:
+        return [parsed(parse)(ctx, param, text) for text in texts]
+
+    return convert
+
+
+def parse_percentage(text: str) -> float:
+    """Read "10%" or "10".
+
+    Raises:
+        ValueError: it is no number, or negative.
+    """
+    number = float(text.removesuffix("%"))
+    if not number >= 0:
+        raise ValueError(f"{text!r} is less than 0")
+    return number
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """Read "127.0.0.1:9100" or ":9100" (every address).
+
+    Raises:
+        ValueError: it is no [HOST]:PORT.
+    """
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdigit() or int(port) > 65535:
+        raise ValueError(f"{text!r} is no [HOST]:PORT")
+    return host, int(port)
+
+
+LOAD_OPTIONS = (
+    click.option(
+        "-c",
+        "--connections",
+        callback=COUNT,
+        metavar="COUNT",
+        default="100",
+        show_default=True,
+        help="Connections to open.",
+    ),
+    click.option(
+        "-d",
+        "--duration",
+        callback=DURATION,
+        metavar="DURATION",
+        help="How long to send.  [default: 10s, or until -n is reached]",
+    ),
+    click.option(
+        "-n",
+        "--messages",
+        callback=COUNT,
+        metavar="COUNT",
+        help="How many messages to send in all.",
+    ),
+    click.option(
+        "-s",
+        "--size",
+        callback=parsed(payload_sizes),
+        metavar="SIZE",
+        default="20",
+        show_default=True,
+        help="Payload bytes of a message: 512, 20-2k, or exp:512 (the mean).",
+    ),
+    click.option(
+        "-r",
+        "--rate",
+        callback=RATE,
+        metavar="RATE",
+        help="Messages a second, on a schedule (open loop).  [default: closed loop]",
+    ),
+    click.option(
+        "--arrivals",
+        type=click.Choice(["constant", "poisson"]),
+        default="constant",
+        show_default=True,
+        help="How the messages of a schedule are spaced.",
+    ),
+    click.option(
+        "--stages",
+        callback=parsed(parse_stages),
+        metavar="D:RATE,...",
+        help="Ramps of the rate from -r (or 0) on: 30s:1k,2m:10k.",
+    ),
+    click.option(
+        "--warmup",
+        callback=DURATION,
+        metavar="DURATION",
+        help="Time in front of the window, measured apart.  [default: none]",
+    ),
+    click.option(
+        "--think",
+        callback=DURATION,
+        metavar="DURATION",
+        help="Time from an answer to the next message of its connection (closed loop).",
+    ),
+    click.option(
+        "--verify",
+        type=click.Choice(["none", "length", "full"]),
+        default="full",
+        show_default=True,
+        help="What makes a message an answer.",
+    ),
+    click.option(
+        "--seed", type=int, help="Of contents, sizes and Poisson gaps.  [default: a new one]"
+    ),
+    click.option(
+        "-p",
+        "--in-flight",
+        callback=IN_FLIGHT,
+        metavar="COUNT",
+        default="1",
+        show_default=True,
+        help="Messages that each connection keeps under way.",
+    ),
+    click.option(
+        "-w",
+        "--workers",
+        callback=COUNT,
+        metavar="COUNT",
+        help="Generator processes.  [default: as few as the descriptor limit allows]",
+    ),
+    click.option("-t", "--text", is_flag=True, help="Send text messages instead of binary ones."),
+    click.option(
+        "--connect-rate", callback=COUNT, metavar="COUNT", help="Connections to open in a second."
+    ),
+    click.option(
+        "--connect-timeout",
+        callback=DURATION,
+        metavar="DURATION",
+        default="10s",
+        show_default=True,
+        help="Deadline of one connection, up to the 101.",
+    ),
+    click.option(
+        "--drain",
+        callback=DURATION,
+        metavar="DURATION",
+        default="2s",
+        show_default=True,
+        help="How long to wait for the last answers.",
+    ),
+    click.option(
+        "--bind",
+        default="auto",
+        show_default=True,
+        metavar="auto|none|ADDR,...",
+        help="Source addresses; auto spreads over 127.0.0.0/8 on loopback.",
+    ),
+    click.option(
+        "--cpu",
+        callback=parse_cpus,
+        metavar="N,...",
+        help="Pin the workers to these CPUs, and an embedded server to the others.",
+    ),
+    click.option(
+        "--target-pid",
+        type=click.IntRange(min=1),
+        metavar="PID",
+        help="Process to read CPU time of (with its children).",
+    ),
+)
+
+RESULT_OPTIONS = (
+    click.option(
+        "-o",
+        "--output",
+        "outputs",
+        multiple=True,
+        callback=each(check_path),
+        metavar="FILE",
+        help="Write the results: .json .csv .hgrm .hlog .prom; several times if you like.",
+    ),
+    click.option("--json", "as_json", is_flag=True, help="Print JSON instead of the table."),
+    click.option(
+        "--fail-if",
+        "conditions",
+        multiple=True,
+        callback=each(parse_threshold),
+        metavar="COND",
+        help="Exit with 99 if it holds: p99>20ms, errors>0.1%, throughput<10k.",
+    ),
+    click.option(
+        "--baseline",
+        callback=parsed(load),
+        metavar="FILE",
+        help="The JSON of an earlier run, to hold.",
+    ),
+    click.option(
+        "--max-regress",
+        callback=parsed(parse_percentage),
+        default="10%",
+        show_default=True,
+        metavar="PERCENT",
+        help="How much worse than the baseline p50, p99 and throughput may be.",
+    ),
+    click.option("--strict", is_flag=True, help="Exit with 3 unless the verdict is VALID."),
+    click.option(
+        "--prom-listen",
+        callback=parsed(parse_address),
+        metavar="[HOST]:PORT",
+        help="Serve the progress as metrics of Prometheus.",
+    ),
+    click.option("-q", "--quiet", is_flag=True, help="No progress."),
+)
+
+
+def with_options(*groups: Sequence[Decorator]) -> Decorator:
+    """A decorator that adds groups of options in the order in which they stand."""
+
+    def decorate(function: Any) -> Any:
+        for option in reversed([option for group in groups for option in group]):
+            function = option(function)
+        return function
+
+    return decorate
