@@ -109,6 +109,35 @@ def test_an_open_loop(recorder):
     assert "phase" not in recorder.settings
 
 
+def test_what_the_handshake_says(recorder, tmp_path):
+    tokens = tmp_path / "tokens"
+    tokens.write_text("".join(f"secret{number}\n" for number in range(5)))
+    arguments = ["-H", "Authorization: Bearer {token}", "--tokens", str(tokens), "-c", "4"]
+    arguments += ["--cookie", "a=b", "--cookie", "c=d", "--origin", "https://h"]
+    arguments += ["--subprotocol", "chat", "-w", "2", "--json"]
+    result = invoke(URL, *arguments)
+    assert result.exit_code == 0, result.stderr
+    first, second = recorder.plans
+    assert first.headers == (("Authorization", "Bearer {token}"), ("Cookie", "a=b; c=d"))
+    assert first.tokens + second.tokens == tuple(f"secret{number}" for number in range(4))
+    assert (first.origin, first.subprotocols) == ("https://h", ("chat",))
+    assert "secret" not in result.stdout, "results are shown to others"
+    assert "Bearer" not in result.stdout
+
+
+def test_a_token_in_the_url(recorder, tmp_path):
+    tokens = tmp_path / "tokens"
+    tokens.write_text("t0\n")
+    url = "ws://127.0.0.1:9/{token}"
+    assert invoke(url, "--tokens", str(tokens), "-c", "1").exit_code == 0
+    assert recorder.plans[0].url == url
+    few = invoke(url, "--tokens", str(tokens), "-c", "2")
+    assert few.exit_code == 2
+    assert "holds 1 for 2 connections" in few.stderr
+    nowhere = invoke(URL, "--tokens", str(tokens), "-c", "1")
+    assert "go together" in nowhere.stderr
+
+
 def test_stages_say_how_long(recorder):
     assert invoke(URL, "--stages", "30s:1k,2m:0").exit_code == 0
     (plan,) = recorder.plans
@@ -165,6 +194,11 @@ def test_as_many_workers_as_descriptors_ask_for(recorder, monkeypatch):
         ([URL, "-s", "exp:1024m"], "more than 1073741824"),
         ([URL, "--verify", "some"], "some"),
         ([URL, "-o", "run.txt"], "ends in none of"),
+        ([URL, "-H", "nonsense"], "no header like"),
+        ([URL, "-H", "Bad Name: x"], "Bad Name"),
+        ([URL, "--subprotocol", "not a token"], "not a token"),
+        ([URL, "-H", "X: {token}"], "go together"),
+        ([URL, "--tokens", "absent"], "cannot be read"),
         ([URL, "-o", "no/where/run.json"], "there is no directory"),
         ([URL, "--fail-if", "p99"], "no condition like"),
         ([URL, "--fail-if", "p99>20"], "has a unit"),

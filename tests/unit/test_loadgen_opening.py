@@ -7,7 +7,7 @@ import base64
 import pytest
 
 pytest.importorskip("httptools")
-from wsfast.errors import HandshakeRefused, InvalidURL
+from wsfast.errors import HandshakeRefused, InvalidURL, LocalProtocolError
 from wsfast.handshake import ServerHandshake, accept_key
 from wsfast.loadgen.opening import Opener
 
@@ -103,3 +103,67 @@ def test_what_is_no_http(opener):
 def test_no_websocket_url():
     with pytest.raises(InvalidURL):
         Opener("http://127.0.0.1/")
+
+
+def headers_of(request):
+    """Names and values of a request, as a server reads them."""
+    return ServerHandshake().receive(request)
+
+
+def test_what_is_added_to_every_request():
+    opener = Opener(
+        URL,
+        headers=[("X-Load", "yes"), ("Cookie", "a=b; c=d")],
+        origin="https://example.org",
+        subprotocols=["chat", "mqtt"],
+    )
+    for _ in range(3):
+        _, request = opener.request()
+        asked = headers_of(request)
+        found = dict(asked.headers)
+        assert found["x-load"] == "yes"
+        assert found["cookie"] == "a=b; c=d"
+        assert found["origin"] == "https://example.org"
+        assert asked.subprotocols == ["chat", "mqtt"]
+
+
+def test_a_subprotocol_that_was_not_offered_is_refused():
+    opener = Opener(URL, subprotocols=["chat"])
+    key, _ = opener.request()
+    offered = answer_to(key, **{"Sec-WebSocket-Protocol": "chat"})
+    assert opener.judge(key, offered) == len(offered)
+    with pytest.raises(HandshakeRefused):
+        opener.judge(key, answer_to(key, **{"Sec-WebSocket-Protocol": "mqtt"}))
+
+
+def test_every_connection_has_its_token():
+    opener = Opener(
+        "ws://127.0.0.1:8000/?t={token}",
+        headers=[("Authorization", "Bearer {token}")],
+        tokens=["first", "second"],
+    )
+    for index, token in enumerate(["first", "second"]):
+        key, request = opener.request(index)
+        asked = headers_of(request)
+        assert asked.target == f"/?t={token}"
+        assert dict(asked.headers)["authorization"] == f"Bearer {token}"
+        assert opener.judge(key, answer_to(key))
+
+
+def test_without_tokens_nothing_is_replaced():
+    _, request = Opener(URL, headers=[("X-Json", "{}")]).request(5)
+    assert dict(headers_of(request).headers)["x-json"] == "{}"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"headers": [("Bad Name", "x")]},
+        {"headers": [("X", "a\r\nInjected: y")]},
+        {"subprotocols": ["not a token"]},
+        {"origin": "a\nb"},
+    ],
+)
+def test_what_cannot_be_sent(options):
+    with pytest.raises(LocalProtocolError):
+        Opener(URL, **options)

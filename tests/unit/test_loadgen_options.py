@@ -14,6 +14,9 @@ click = pytest.importorskip("click")
 options = pytest.importorskip("wsfast.loadgen.options")
 
 
+GROUPS = (options.LOAD_OPTIONS, options.HANDSHAKE_OPTIONS, options.RESULT_OPTIONS)
+
+
 @pytest.mark.parametrize(("text", "percent"), [("10%", 10.0), ("0", 0.0), ("2.5%", 2.5)])
 def test_percentages(text, percent):
     assert options.parse_percentage(text) == percent
@@ -41,22 +44,47 @@ def test_what_is_no_address(text):
 
 def test_options_stand_in_the_order_of_their_groups():
     @click.command()
-    @options.with_options(options.LOAD_OPTIONS, options.RESULT_OPTIONS)
+    @options.with_options(*GROUPS)
     def command(**given):
         """Never called."""
 
     names = [parameter.name for parameter in command.params]
     assert names[0] == "connections"
     assert names[-1] == "quiet"
-    assert len(names) == len(set(names)) == len(options.LOAD_OPTIONS + options.RESULT_OPTIONS)
+    assert len(names) == len(set(names)) == sum(map(len, GROUPS))
 
 
 def test_no_two_options_share_a_flag():
     @click.command()
-    @options.with_options(options.LOAD_OPTIONS, options.RESULT_OPTIONS)
+    @options.with_options(*GROUPS)
     def command(**given):
         """Never called."""
 
     flags = [flag for parameter in command.params for flag in parameter.opts]
     assert len(flags) == len(set(flags))
     assert all(parameter.help for parameter in command.params)
+
+
+@pytest.mark.parametrize(
+    ("text", "header"),
+    [("A: b", ("A", "b")), ("A:b:c", ("A", "b:c")), ("X-Empty:", ("X-Empty", ""))],
+)
+def test_headers(text, header):
+    assert options.parse_header(text) == header
+
+
+@pytest.mark.parametrize("text", ["Name value", ": value", ""])
+def test_what_is_no_header(text):
+    with pytest.raises(ValueError, match="no header like"):
+        options.parse_header(text)
+
+
+def test_tokens(tmp_path):
+    path = tmp_path / "tokens"
+    path.write_text("one\n\n two \nthree")
+    assert options.read_tokens(str(path)) == ["one", "two", "three"]
+    path.write_text("\n")
+    with pytest.raises(ValueError, match="holds no token"):
+        options.read_tokens(str(path))
+    with pytest.raises(ValueError, match="cannot be read"):
+        options.read_tokens(str(tmp_path / "absent"))

@@ -9,13 +9,14 @@ from typing import Any
 
 import click
 
-from wsfast.errors import InvalidURL
+from wsfast.errors import InvalidURL, LocalProtocolError
 from wsfast.loadgen import export
 from wsfast.loadgen.coordinator import CouldNotRun
 from wsfast.loadgen.document import document_of
 from wsfast.loadgen.embedded import EchoServer
 from wsfast.loadgen.measurement import OnProgress, measure
-from wsfast.loadgen.options import LOAD_OPTIONS, RESULT_OPTIONS, with_options
+from wsfast.loadgen.opening import TOKEN, Opener
+from wsfast.loadgen.options import HANDSHAKE_OPTIONS, LOAD_OPTIONS, RESULT_OPTIONS, with_options
 from wsfast.loadgen.report import Progress, failure, print_results
 from wsfast.loadgen.results import Results
 from wsfast.loadgen.thresholds import Outcome, evaluate, regressions
@@ -54,7 +55,7 @@ Exit status: 0 measured, 1 nothing measured, 2 usage, 3 not valid (--strict), 99
 
 @click.command("echo", epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("url", required=False)
-@with_options(LOAD_OPTIONS, RESULT_OPTIONS)
+@with_options(LOAD_OPTIONS, HANDSHAKE_OPTIONS, RESULT_OPTIONS)
 def command(url: str | None, **options: Any) -> None:
     """Measure a WebSocket echo server, every answer checked.
 
@@ -105,11 +106,33 @@ def check(url: str | None, options: dict[str, Any]) -> None:
         least = options["workers"] or 1
         if options[name] is not None and options[name] < least:
             raise click.UsageError(f"--{name} {options[name]} is less than --workers {least}")
-    if url is None:
-        return
+    check_handshake(url or "ws://localhost/", options)
+
+
+def check_handshake(url: str, options: dict[str, Any]) -> None:
+    """Refuse a URL or a request that cannot be sent.
+
+    Raises:
+        click.UsageError: with the rule.
+    """
+    tokens = options["tokens"] or []
+    wanted = any(TOKEN in text for text in (url, *(value for _, value in options["headers"])))
+    if wanted != bool(tokens):
+        raise click.UsageError(f"--tokens and {TOKEN} in the URL or a header go together")
+    if tokens and len(tokens) < options["connections"]:
+        raise click.UsageError(
+            f"--tokens holds {len(tokens)} for {options['connections']} connections"
+        )
     try:
-        parts = parse_url(url)
-    except InvalidURL as error:
+        parts = parse_url(url.replace(TOKEN, "token"))
+        Opener(
+            url,
+            headers=options["headers"],
+            origin=options["origin"],
+            subprotocols=options["subprotocols"],
+            tokens=tokens[:1],
+        )
+    except (InvalidURL, LocalProtocolError) as error:
         raise click.UsageError(str(error)) from None
     if parts.secure:
         raise click.UsageError("wss:// needs TLS, which wsfast-bench does not speak; use ws://")

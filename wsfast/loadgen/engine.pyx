@@ -51,7 +51,7 @@ cdef class LoadConnection(Endpoint):
 
     cdef int on_connected(self) except -1:
         cdef bytes request
-        self.key, request = self.engine.opener.request()
+        self.key, request = self.engine.opener.request(self.slot)
         self.received = b""
         return self.write_bytes(
             <const uint8_t *>PyBytes_AS_STRING(request), <size_t>PyBytes_GET_SIZE(request)
@@ -158,7 +158,13 @@ cdef class Engine:
     def __init__(self, Loop loop not None, plan):
         self.loop = loop
         self.plan = plan
-        self.opener = Opener(plan.url)
+        self.opener = Opener(
+            plan.url,
+            headers=plan.headers,
+            origin=plan.origin,
+            subprotocols=plan.subprotocols,
+            tokens=plan.tokens,
+        )
         self.connections = [None] * plan.connections
         self.errors = {}
         self.handshake = Histogram()

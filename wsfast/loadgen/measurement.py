@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
 
 from wsfast.echo.limits import raise_descriptor_limit
 from wsfast.loadgen.coordinator import Coordinator, CouldNotRun
+from wsfast.loadgen.opening import TOKEN
 from wsfast.loadgen.plan import Plan, choose_sources, resolve, split, workers_for
 from wsfast.loadgen.results import Results
 from wsfast.url import parse_url
@@ -28,7 +29,7 @@ def measure(url: str, options: dict[str, Any], on_progress: OnProgress) -> Resul
         OSError: the name of the server is not known, or no process can be started.
         click.UsageError: the source addresses do not go with the target.
     """
-    parts = parse_url(url)
+    parts = parse_url(url.replace(TOKEN, "token"))
     address = resolve(parts.host, parts.port)
     connections = options["connections"]
     try:
@@ -40,6 +41,10 @@ def measure(url: str, options: dict[str, Any], on_progress: OnProgress) -> Resul
         address=address,
         port=parts.port,
         connections=connections,
+        headers=tuple(options["headers"]) + cookie_header(options["cookies"]),
+        origin=options["origin"],
+        subprotocols=tuple(options["subprotocols"]),
+        tokens=tuple(options["tokens"] or ())[:connections],
         in_flight=options["in_flight"],
         rate=options["rate"],
         stages=options["stages"] or (),
@@ -61,8 +66,8 @@ def measure(url: str, options: dict[str, Any], on_progress: OnProgress) -> Resul
     )
     workers = choose_workers(connections, options)
     settings = {**plan.to_dict(), "workers": workers, "cpus": options["cpu"]}
-    for of_one_worker in ("first", "cpu", "opening", "phase"):
-        del settings[of_one_worker]
+    for private in ("first", "cpu", "opening", "phase", "tokens", "headers"):
+        del settings[private]
     coordinator = Coordinator(
         split(plan, workers, options["cpu"]),
         settings=settings,
@@ -70,6 +75,11 @@ def measure(url: str, options: dict[str, Any], on_progress: OnProgress) -> Resul
         on_progress=on_progress,
     )
     return coordinator.run()
+
+
+def cookie_header(cookies: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """The Cookie header of NAME=VALUE texts; none without any."""
+    return (("Cookie", "; ".join(cookies)),) if cookies else ()
 
 
 def choose_workers(connections: int, options: dict[str, Any]) -> int:

@@ -10,13 +10,20 @@ from __future__ import annotations
 
 import base64
 import os
+import secrets
+from collections.abc import Sequence
+from typing import Any
 
 from wsfast.errors import HandshakeRefused
 from wsfast.handshake import Accepted, ClientHandshake, accept_key
 
-__all__ = ["Opener"]
+__all__ = ["TOKEN", "Opener"]
 
 END_OF_HEAD = b"\r\n\r\n"
+
+
+#: Where a URL or a header has this, every connection has its own token.
+TOKEN = "{token}"
 
 
 class Opener:
@@ -24,23 +31,53 @@ class Opener:
 
     Args:
         url: a ws:// URL.
+        headers: further headers, names and values.
+        origin: value of the Origin header.
+        subprotocols: names to offer, the preferred one first.
+        tokens: one for each connection; stands where the URL or a header says "{token}".
 
     Raises:
         InvalidURL: the URL breaks a rule of RFC 6455 section 3.
+        LocalProtocolError: a header, the origin or a subprotocol cannot be sent.
     """
 
-    def __init__(self, url: str):
-        self._url = url
+    def __init__(
+        self,
+        url: str,
+        *,
+        headers: Sequence[tuple[str, str]] = (),
+        origin: str | None = None,
+        subprotocols: Sequence[str] = (),
+        tokens: Sequence[str] = (),
+    ):
+        mark = secrets.token_hex(16)  # stands for the token where a request is checked
+        self._url = url.replace(TOKEN, mark)
+        self._options: dict[str, Any] = {
+            "headers": [(name, value.replace(TOKEN, mark)) for name, value in headers],
+            "origin": origin,
+            "subprotocols": list(subprotocols),
+        }
+        self._mark = mark.encode("ascii") if tokens else b""
+        self._tokens = [token.encode("utf-8") for token in tokens]
         key = new_key()
-        self._before_key, self._behind_key = ClientHandshake(url, key=key).request.split(
-            key.encode("ascii")
-        )
+        request = self._handshake(key).request
+        self._before_key, self._behind_key = request.split(key.encode("ascii"))
         self._valid = (b"", b"")  # a valid answer, cut around its Sec-WebSocket-Accept
 
-    def request(self) -> tuple[str, bytes]:
-        """A fresh Sec-WebSocket-Key, and the request that holds it (section 4.1)."""
+    def _handshake(self, key: str) -> ClientHandshake:
+        return ClientHandshake(self._url, key=key, **self._options)
+
+    def request(self, index: int = 0) -> tuple[str, bytes]:
+        """A fresh Sec-WebSocket-Key, and the request that holds it (section 4.1).
+
+        Args:
+            index: of the connection, whose token it is.
+        """
         key = new_key()
-        return key, self._before_key + key.encode("ascii") + self._behind_key
+        request = self._before_key + key.encode("ascii") + self._behind_key
+        if self._mark:
+            request = request.replace(self._mark, self._tokens[index])
+        return key, request
 
     def judge(self, key: str, received: bytes) -> int | None:
         """Judge what has arrived since the request was sent.
@@ -60,7 +97,7 @@ class Opener:
         answer = before + accept + behind
         if behind and received.startswith(answer):
             return len(answer)
-        handshake = ClientHandshake(self._url, key=key)
+        handshake = self._handshake(key)
         verdict = handshake.receive(received)
         if verdict is None:
             return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -21,7 +22,14 @@ from wsfast.loadgen.units import (
     parse_stages,
 )
 
-__all__ = ["LOAD_OPTIONS", "RESULT_OPTIONS", "parse_address", "parse_percentage", "with_options"]
+__all__ = [
+    "HANDSHAKE_OPTIONS",
+    "LOAD_OPTIONS",
+    "RESULT_OPTIONS",
+    "parse_address",
+    "parse_percentage",
+    "with_options",
+]
 
 Decorator = Callable[[Any], Any]
 
@@ -107,6 +115,34 @@ def each(parse: Callable[[str], Any]) -> Callable[..., Any]:
         return [parsed(parse)(ctx, param, text) for text in texts]
 
     return convert
+
+
+def parse_header(text: str) -> tuple[str, str]:
+    """Read "Name: value".
+
+    Raises:
+        ValueError: there is no colon, or nothing in front of it.
+    """
+    name, colon, value = text.partition(":")
+    if not colon or not name.strip():
+        raise ValueError(f"{text!r} is no header like 'Authorization: Bearer {{token}}'")
+    return name.strip(), value.strip()
+
+
+def read_tokens(path: str) -> list[str]:
+    """The lines of a file; empty ones do not count.
+
+    Raises:
+        ValueError: it cannot be read, or is empty.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from None
+    tokens = [line.strip() for line in lines if line.strip()]
+    if not tokens:
+        raise ValueError(f"{path} holds no token")
+    return tokens
 
 
 def parse_percentage(text: str) -> float:
@@ -264,6 +300,32 @@ LOAD_OPTIONS = (
         help="Process to read CPU time of (with its children).",
     ),
 )
+
+HANDSHAKE_OPTIONS = (
+    click.option(
+        "-H",
+        "--header",
+        "headers",
+        multiple=True,
+        callback=each(parse_header),
+        metavar="NAME: VALUE",
+        help="A header of the handshake; {token} stands for a token.",
+    ),
+    click.option(
+        "--cookie", "cookies", multiple=True, metavar="NAME=VALUE", help="A cookie to send."
+    ),
+    click.option("--origin", metavar="ORIGIN", help="The Origin header."),
+    click.option(
+        "--subprotocol", "subprotocols", multiple=True, metavar="NAME", help="One to offer."
+    ),
+    click.option(
+        "--tokens",
+        callback=parsed(read_tokens),
+        metavar="FILE",
+        help="Lines, one for each connection: what {token} in the URL or a header stands for.",
+    ),
+)
+
 
 RESULT_OPTIONS = (
     click.option(

@@ -51,6 +51,10 @@ class Plan:
         connections: how many to open.
         first: number of the first of them among all workers; decides the source address.
         in_flight: messages that each connection keeps under way.
+        headers: of the request, names and values, beside those of every WebSocket request.
+        origin: value of its Origin header, or None.
+        subprotocols: names to offer, the preferred one first.
+        tokens: one for each connection, where the URL or a header says "{token}"; empty: none.
         mode: what the connections do: "echo".
         rate: messages/s of all connections together, on a schedule (open loop); None: each
             connection sends when it was answered (closed loop).
@@ -79,6 +83,10 @@ class Plan:
     address: str
     port: int
     connections: int
+    headers: tuple[tuple[str, str], ...] = ()
+    origin: str | None = None
+    subprotocols: tuple[str, ...] = ()
+    tokens: tuple[str, ...] = ()
     mode: str = "echo"
     first: int = 0
     in_flight: int = 1
@@ -113,10 +121,11 @@ class Plan:
 
         Raises:
             TypeError: a field is unknown or missing.
-            KeyError: the sources or stages are missing.
+            KeyError: a list is missing.
         """
-        stages = tuple((seconds, rate) for seconds, rate in fields["stages"])
-        return cls(**{**fields, "sources": tuple(fields["sources"]), "stages": stages})
+        lists = {name: tuple(fields[name]) for name in ("sources", "subprotocols", "tokens")}
+        pairs = {name: tuple(map(tuple, fields[name])) for name in ("stages", "headers")}
+        return cls(**{**fields, **lists, **pairs})
 
     def all_stages(self) -> list[tuple[float, float]]:
         """What a Schedule takes: the warm-up at `rate`, then the stages, or `rate` to the end."""
@@ -208,6 +217,7 @@ def split(plan: Plan, workers: int, cpus: tuple[int, ...] = ()) -> list[Plan]:
             plan,
             connections=connections,
             first=first,
+            tokens=plan.tokens[first - plan.first : first - plan.first + connections],
             messages=None if plan.messages is None else share(plan.messages, workers, worker),
             connect_rate=None if plan.connect_rate is None else plan.connect_rate / workers,
             rate=None if plan.rate is None else plan.rate / workers,
