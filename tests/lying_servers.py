@@ -290,7 +290,7 @@ def measure(server, **fields):
     recorded = results.latency.total + results.histogram("warmup").total
     assert recorded == counts["received"] + counts["censored"]
     assert counts["received"] >= counts["measured"]
-    assert results.handshake.total == counts["opened"]
+    assert results.handshake.total == counts["opened"] + counts["reconnected"]
     assert events[-1] == "result"
     return results
 

@@ -12,7 +12,17 @@ pytest.importorskip("numpy")
 pytest.importorskip("websockets")
 pytest.importorskip("wsfast.loadgen.worker")
 
-from lying_servers import Drops, Keeps, Server, Swaps, Waits, measure, plan_for
+from lying_servers import (
+    Closes,
+    Drops,
+    Greets,
+    Keeps,
+    Server,
+    Swaps,
+    Waits,
+    measure,
+    plan_for,
+)
 from wsfast.loadgen.echoing import EchoEngine
 from wsfast.loop import Loop
 
@@ -136,3 +146,47 @@ def test_too_many_or_no_messages_in_flight(in_flight):
     with pytest.raises(ValueError, match="in flight"):
         EchoEngine(loop, plan_for(connections=1, in_flight=in_flight))
     loop.close()
+
+
+def test_pings_are_answered_by_pongs():
+    """The servers of the tests answer pings below what they lie about."""
+    results = measure(Keeps(), mode="ping", size=100, messages=300, in_flight=1)
+    assert results.counts["sent"] == results.counts["received"] == 300
+    assert results.latency.total == 300
+    assert not results.server_errors
+
+
+def test_messages_are_no_answers_to_pings():
+    results = measure(Greets(), mode="ping", messages=30, in_flight=1)
+    assert results.counts["received"] == 30
+    assert not results.server_errors
+
+
+def test_pings_on_a_schedule():
+    results = measure(Server(), mode="ping", messages=None, in_flight=1, rate=200.0, seconds=0.5)
+    assert results.counts["sent"] == results.counts["received"] == 100
+    assert results.histogram("intended").total == 100
+
+
+@pytest.mark.parametrize("rate", [None, 500.0])
+def test_a_lifetime_ends_connections_and_opens_them_again(rate):
+    results = measure(
+        Server(), messages=None, in_flight=1, seconds=1.0, lifetime_seconds=0.2, rate=rate
+    )
+    assert 9 <= results.counts["reconnected"] <= 35, "three connections, a new one in 0.1 to 0.3 s"
+    assert results.counts["opened"] == 3
+    assert results.handshake.total == 3 + results.counts["reconnected"]
+    assert set(results.server_errors) <= {"unanswered"}, "a closing one may leave a message"
+
+
+def test_connections_that_the_server_ends_come_back():
+    results = measure(Closes(), messages=None, in_flight=1, seconds=0.5, reconnect=True)
+    again = results.counts["reconnected"]
+    assert again > 5
+    assert again <= results.server_errors["closed_1001"] <= again + 3
+
+
+def test_without_reconnect_a_run_ends_with_its_connections():
+    results = measure(Closes(), messages=None, in_flight=1, seconds=30.0)
+    assert results.counts["reconnected"] == 0
+    assert results.window_seconds < 5.0

@@ -14,7 +14,12 @@ click = pytest.importorskip("click")
 options = pytest.importorskip("wsfast.loadgen.options")
 
 
-GROUPS = (options.LOAD_OPTIONS, options.HANDSHAKE_OPTIONS, options.RESULT_OPTIONS)
+GROUPS = (
+    options.LOAD_OPTIONS,
+    options.CONNECT_OPTIONS,
+    options.HANDSHAKE_OPTIONS,
+    options.RESULT_OPTIONS,
+)
 
 
 @pytest.mark.parametrize(("text", "percent"), [("10%", 10.0), ("0", 0.0), ("2.5%", 2.5)])
@@ -49,7 +54,7 @@ def test_options_stand_in_the_order_of_their_groups():
         """Never called."""
 
     names = [parameter.name for parameter in command.params]
-    assert names[0] == "connections"
+    assert names[0] == "duration"
     assert names[-1] == "quiet"
     assert len(names) == len(set(names)) == sum(map(len, GROUPS))
 

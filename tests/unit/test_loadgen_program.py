@@ -58,7 +58,7 @@ def test_help_names_every_command(option, capsys):
         program.program.main([option])
     assert ended.value.code == 0
     shown = capsys.readouterr().out
-    for name, (_, said) in program.COMMANDS.items():
+    for name, (_, _, said) in program.COMMANDS.items():
         assert name in shown
         assert said[:30] in shown
 
@@ -73,6 +73,7 @@ def test_the_version(capsys):
 
 @pytest.mark.parametrize("name", sorted(program.COMMANDS))
 def test_every_command_is_there(name):
-    module = importlib.import_module(f"wsfast.loadgen.{program.COMMANDS[name][0]}")
-    assert isinstance(module.command, click.Command)
-    assert module.command.name == name
+    module, attribute, _ = program.COMMANDS[name]
+    command = getattr(importlib.import_module(f"wsfast.loadgen.{module}"), attribute)
+    assert isinstance(command, click.Command)
+    assert command.name == name

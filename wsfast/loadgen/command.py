@@ -16,7 +16,13 @@ from wsfast.loadgen.document import document_of
 from wsfast.loadgen.embedded import EchoServer
 from wsfast.loadgen.measurement import OnProgress, measure
 from wsfast.loadgen.opening import TOKEN, Opener
-from wsfast.loadgen.options import HANDSHAKE_OPTIONS, LOAD_OPTIONS, RESULT_OPTIONS, with_options
+from wsfast.loadgen.options import (
+    CONNECT_OPTIONS,
+    HANDSHAKE_OPTIONS,
+    LOAD_OPTIONS,
+    RESULT_OPTIONS,
+    with_options,
+)
 from wsfast.loadgen.report import Progress, failure, print_results
 from wsfast.loadgen.results import Results
 from wsfast.loadgen.thresholds import Outcome, evaluate, regressions
@@ -55,7 +61,7 @@ Exit status: 0 measured, 1 nothing measured, 2 usage, 3 not valid (--strict), 99
 
 @click.command("echo", epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("url", required=False)
-@with_options(LOAD_OPTIONS, HANDSHAKE_OPTIONS, RESULT_OPTIONS)
+@with_options(LOAD_OPTIONS, CONNECT_OPTIONS, HANDSHAKE_OPTIONS, RESULT_OPTIONS)
 def command(url: str | None, **options: Any) -> None:
     """Measure a WebSocket echo server, every answer checked.
 
@@ -64,7 +70,13 @@ def command(url: str | None, **options: Any) -> None:
 
     Without URL it starts wsfast-echo on a free port and measures that.
     """
+    options["mode"] = "echo"
     check(url, options)
+    sys.exit(run(url, options))
+
+
+def run(url: str | None, options: dict[str, Any]) -> int:
+    """Measure, and report; the exit status."""
     progress = Progress(sys.stderr, quiet=options["quiet"])
     watchers: list[OnProgress] = [progress.update]
 
@@ -88,11 +100,11 @@ def command(url: str | None, **options: Any) -> None:
             results = measure(url, options, on_progress)
     except (CouldNotRun, OSError) as error:
         print(f"wsfast-bench: {error}", file=sys.stderr)
-        sys.exit(EXIT_NOT_RUN)
+        return EXIT_NOT_RUN
     except KeyboardInterrupt as error:  # before there was a run, or a second time within it
         print(f"wsfast-bench: {str(error) or 'interrupted'}", file=sys.stderr)
-        sys.exit(EXIT_INTERRUPTED)
-    sys.exit(finish(results, options))
+        return EXIT_INTERRUPTED
+    return finish(results, options)
 
 
 def check(url: str | None, options: dict[str, Any]) -> None:
@@ -104,7 +116,7 @@ def check(url: str | None, options: dict[str, Any]) -> None:
     check_load(options)
     for name in ("connections", "messages"):
         least = options["workers"] or 1
-        if options[name] is not None and options[name] < least:
+        if options.get(name) is not None and options[name] < least:
             raise click.UsageError(f"--{name} {options[name]} is less than --workers {least}")
     check_handshake(url or "ws://localhost/", options)
 

@@ -52,6 +52,7 @@ def document_of(results: Results) -> dict[str, Any]:
             "asked": results.counts["asked"],
             "opened": results.counts["opened"],
             "failed": results.failed,
+            "reconnected": results.counts["reconnected"],
             "seconds": results.connect_seconds,
             "handshake": figures(results.handshake),
         },

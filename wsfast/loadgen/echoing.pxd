@@ -28,6 +28,8 @@ cdef class EchoConnection(LoadConnection):
     cdef bint is_answer(
         self, int opcode, const uint8_t *payload, size_t size, uint32_t sequence
     ) noexcept
+    # A message, or in ping mode a pong, that may be the answer to one of ours.
+    cdef int take_answer(self, int opcode, const uint8_t *payload, size_t size) except -1
     cdef int judge(self, int opcode, const uint8_t *payload, size_t size) except -1  # a bad one
     cdef int answered(self, uint32_t sequence) except -1  # its answer came
     cdef int follow(self) except -1       # closed loop: what an answer is followed by
@@ -47,6 +49,7 @@ cdef class EchoPacer(Pacer):
 @cython.final
 cdef class EchoEngine(Engine):
     # what to do
+    cdef bint pings               # send pings, and take pongs for the answers
     cdef Payload payload          # of every message
     cdef uint32_t in_flight       # messages that a connection of a closed loop keeps under way
     cdef Schedule schedule        # of an open loop; None: it is closed

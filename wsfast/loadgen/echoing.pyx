@@ -1,6 +1,6 @@
 # cython: language_level=3, freethreading_compatible=True, boundscheck=False, wraparound=False
 # (pointers with sizes checked by hand; one thread owns an engine)
-"""Echo mode: messages that come back, in a closed loop or on a schedule.
+"""Echo mode: messages that come back, in a closed loop or on a schedule; ping mode: pings do.
 
 Every answer is checked (see wsfast.loadgen.payload). Echoes come back in order, hence the answer
 to expect, and the times of its message, are known without searching. An answer that is not the
@@ -22,6 +22,7 @@ it is recorded with that, and everything from the shortest of these on is a lowe
 """
 
 cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport INT64_MAX, UINT64_MAX, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
@@ -32,6 +33,7 @@ from wsfast.loadgen.pacer cimport Pacer
 from wsfast.loadgen.payload cimport Payload
 from wsfast.loadgen.schedule cimport Schedule
 from wsfast.loop cimport Loop
+from wsfast.selector cimport Stream
 from wsfast.settings cimport Settings
 from wsfast.transport cimport Transport
 
@@ -39,9 +41,11 @@ import collections
 import math
 
 from wsfast.loadgen.plan import MAX_IN_FLIGHT, content_of
-from wsfast.rfc6455 import Role
+from wsfast.rfc6455 import Opcode, Role
 
 __all__ = ["EchoConnection", "EchoEngine", "EchoPacer"]
+
+cdef int PING = Opcode.PING
 
 cdef enum:
     RING = 8                      # messages that a connection remembers at least
@@ -66,6 +70,18 @@ cdef class EchoConnection(LoadConnection):
         return self.echo.payload.is_answer(opcode, payload, size, sequence, self.number)
 
     cdef int take(self, int opcode, const uint8_t *payload, size_t size) except -1:
+        return 0 if self.echo.pings else self.take_answer(opcode, payload, size)
+
+    cdef int on_pong(self, bytes payload) except -1:
+        if not self.echo.pings:
+            return 0
+        return self.take_answer(
+            self.echo.payload.opcode,
+            <const uint8_t *>PyBytes_AS_STRING(payload),
+            <size_t>PyBytes_GET_SIZE(payload),
+        )
+
+    cdef int take_answer(self, int opcode, const uint8_t *payload, size_t size) except -1:
         cdef EchoEngine echo = self.echo
         cdef uint32_t sequence = self.expected
         if echo.settled:
@@ -102,7 +118,7 @@ cdef class EchoConnection(LoadConnection):
         for step in range(1, min(under_way, <uint32_t>SEARCHED)):
             if self.is_answer(opcode, payload, size, self.expected + step):
                 self.skip(step)
-                return self.take(opcode, payload, size)
+                return self.take_answer(opcode, payload, size)
         for step in range(1, min(self.expected, <uint32_t>SEARCHED) + 1):
             if self.is_answer(opcode, payload, size, self.expected - step):
                 return self.answered_late(self.expected - step)
@@ -136,12 +152,16 @@ cdef class EchoConnection(LoadConnection):
         cdef EchoEngine echo = self.echo
         if echo.budget <= 0 or not echo.sending or echo.now > echo.deadline:
             return 0
+        if not self.may_send():
+            return 0
         echo.budget -= 1
         return self.send_due(0)
 
     cdef int send_due(self, uint64_t due_ns) except -1:
         cdef EchoEngine echo = self.echo
         cdef uint32_t sequence = self.sequence
+        cdef const uint8_t *payload
+        cdef size_t size
         if not self.has_room():
             echo.backlog += 1
             return 0
@@ -149,11 +169,11 @@ cdef class EchoConnection(LoadConnection):
         self.ring[sequence & self.ring_mask].sent_ns = echo.now
         echo.sent += 1
         self.sequence += 1
-        return self.connection.send_payload(
-            echo.payload.opcode,
-            echo.payload.stamped(sequence, self.number),
-            echo.payload.size_of(sequence, self.number),
-        )
+        payload = echo.payload.stamped(sequence, self.number)
+        size = echo.payload.size_of(sequence, self.number)
+        if echo.pings:
+            return self.connection.send_control(PING, payload, size)
+        return self.connection.send_payload(echo.payload.opcode, payload, size)
 
     cdef int flush_cork(self) except -1:
         """What was sent since the last time leaves now: that is the time that counts."""
@@ -175,6 +195,7 @@ cdef class EchoConnection(LoadConnection):
         """A turn that no event began: what it sends leaves at once, not with the next batch."""
         if self.echo.schedule is not None:
             return 0
+        cdef Stream before = self.loop.turn
         self.engine.now = clock_ns()
         self.loop.turn = self
         try:
@@ -182,7 +203,7 @@ cdef class EchoConnection(LoadConnection):
                 self.send_next()
             self.flush_cork()
         finally:
-            self.loop.turn = None
+            self.loop.turn = before  # itself, when it was opened again within the window
         return 0
 
     cdef bint has_room(self) except -1:
@@ -255,6 +276,7 @@ cdef class EchoEngine(Engine):
             mean=plan.mean_size,
             verify=plan.verify,
         )
+        self.pings = plan.mode == "ping"
         self.in_flight = plan.in_flight
         self.think_ns = int(plan.think_seconds * 1e9)
         self.thinking = collections.deque()
@@ -393,7 +415,7 @@ cdef class EchoEngine(Engine):
         for number in range(count):
             connection = <LoadConnection>self.connections[self.cursor]
             self.cursor = self.cursor + 1 if self.cursor + 1 < count else 0
-            if connection is not None and connection.is_open():
+            if connection is not None and connection.may_send():
                 return <EchoConnection>connection
         return None
 
@@ -401,7 +423,7 @@ cdef class EchoEngine(Engine):
         cdef EchoConnection connection
         while self.thinking and self.thinking[0][0] <= self.now:
             _, connection = self.thinking.popleft()
-            if connection.is_open():
+            if connection.may_send():
                 self.loop.turn = connection
                 try:
                     connection.send_next()

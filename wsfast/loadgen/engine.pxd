@@ -22,10 +22,12 @@ cdef class LoadConnection(Endpoint):
     cdef uint64_t begun           # when connect() was called, in ns
     cdef uint32_t number          # among the connections of all workers; part of the stamp
     cdef uint32_t slot            # where Engine.connections holds it
+    cdef bint retired             # we closed it at the end of its lifetime
     cdef int broken               # errno with which the socket failed; 0: it did not
     cdef str key                  # the Sec-WebSocket-Key that it sent; None once open
     cdef bytes received           # what has come of the answer to the handshake
 
+    cdef bint may_send(self) noexcept             # it is open, and neither end is closing
     cdef int begin_sending(self) except -1        # the window, or the warm-up, begins
     cdef int take(self, int opcode, const uint8_t *payload, size_t size) except -1   # a message
     cdef int give_up(self) except -1              # the end: count what is still under way
@@ -38,6 +40,10 @@ cdef class Engine:
     cdef Settings settings        # theirs
     cdef readonly object plan     # wsfast.loadgen.plan.Plan
     cdef object opener            # wsfast.loadgen.opening.Opener
+
+    cdef double lifetime          # of a connection, in seconds; 0: until the end
+    cdef bint reconnects          # whatever ends a connection within the window, it comes back
+    cdef object gone              # deque of the slots whose connections are to come back
 
     # the window
     cdef uint64_t now             # when the latest read returned, in ns
@@ -57,6 +63,7 @@ cdef class Engine:
     cdef readonly uint64_t held           # connections with a socket, whatever their state
     cdef uint64_t opened          # connections that opened
     cdef uint64_t failed          # connections that did not
+    cdef uint64_t reconnected     # connections that came back
     cdef uint64_t reads           # from sockets
 
     cdef LoadConnection new_connection(self)      # of the mode's class

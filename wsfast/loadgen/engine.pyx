@@ -9,7 +9,7 @@ both classes here. Whatever fails is counted by its kind, never raised.
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.errno cimport EAGAIN, EINTR
 from libc.errno cimport errno as last_errno
-from libc.stdint cimport UINT64_MAX, uint8_t, uint32_t
+from libc.stdint cimport UINT64_MAX, uint8_t, uint32_t, uint64_t
 
 from wsfast.buffer cimport Buffer
 from wsfast.endpoint cimport CONNECTING, OPEN, OPENING, Endpoint
@@ -18,6 +18,7 @@ from wsfast.loop cimport Loop
 from wsfast.settings cimport Settings
 from wsfast.transport cimport Transport
 
+import collections
 import errno
 import socket
 
@@ -31,6 +32,12 @@ cdef int NORMAL_CLOSURE = CloseCode.NORMAL_CLOSURE
 
 # Linux: choose the source port at connect(), where only the pair of addresses must be unique.
 IP_BIND_ADDRESS_NO_PORT = 24
+
+
+cdef double spread(uint32_t number) noexcept:
+    """A factor of 0.5 to 1 by which lifetimes differ: not all connections leave at once."""
+    cdef double golden = number * 0.6180339887498949
+    return 0.5 + 0.5 * (golden - <uint64_t>golden)
 
 
 cdef object failure_cause(object error):
@@ -79,6 +86,9 @@ cdef class LoadConnection(Endpoint):
     cdef int on_deadline(self) except -1:
         if self.phase == CONNECTING or self.phase == OPENING:
             return self.fail_opening(TimeoutError("the opening handshake took too long"))
+        if self.phase == OPEN and not self.closing:
+            self.retired = True
+            return self.connection.start_close(NORMAL_CLOSURE, "")
         return Endpoint.on_deadline(self)
 
     cdef Py_ssize_t receive(self, Buffer incoming) except? -1:
@@ -93,8 +103,13 @@ cdef class LoadConnection(Endpoint):
         cdef Engine engine = self.engine
         engine.handshake.record(clock_ns() - self.begun)
         engine.pending -= 1
-        engine.opened += 1
         engine.live += 1
+        if engine.lifetime:
+            engine.loop.selector.set_deadline(self, engine.lifetime * spread(self.number))
+        if engine.sending:
+            engine.reconnected += 1
+            return self.begin_sending()
+        engine.opened += 1
         return 0
 
     cdef int on_failed(self, object error) except -1:
@@ -121,6 +136,13 @@ cdef class LoadConnection(Endpoint):
     cdef int take(self, int opcode, const uint8_t *payload, size_t size) except -1:
         return 0
 
+    cdef bint may_send(self) noexcept:
+        return (
+            self.phase == OPEN
+            and not self.connection.close_sent
+            and not self.connection.close_received
+        )
+
     cdef int begin_sending(self) except -1:
         return 0
 
@@ -133,6 +155,8 @@ cdef class LoadConnection(Endpoint):
         cdef Engine engine = self.engine
         self.give_up()
         engine.live -= 1
+        if self.retired:
+            return 0
         if self.broken:
             engine.count_error(self.broken)
         elif self.connection.failed:
@@ -142,8 +166,11 @@ cdef class LoadConnection(Endpoint):
         return 0
 
     cdef int on_detached(self) except -1:
-        self.engine.connections[self.slot] = None
-        self.engine.held -= 1
+        cdef Engine engine = self.engine
+        engine.connections[self.slot] = None
+        engine.held -= 1
+        if engine.sending and (self.retired or engine.reconnects):
+            engine.gone.append(self.slot)
         return Endpoint.on_detached(self)
 
 
@@ -167,6 +194,9 @@ cdef class Engine:
         )
         self.connections = [None] * plan.connections
         self.errors = {}
+        self.gone = collections.deque()
+        self.lifetime = plan.lifetime_seconds
+        self.reconnects = plan.reconnect
         self.handshake = Histogram()
         self.settings = self.make_settings()
 
@@ -223,6 +253,16 @@ cdef class Engine:
                 raise OSError(code, errno.errorcode.get(code, "connect"))
             return opened.detach()
 
+    def reconnect_some(self, count):
+        """Open some of the connections again that are to come back.
+
+        Args:
+            count: at most so many.
+        """
+        while self.gone and count > 0 and self.sending:
+            self.connect(self.gone.popleft())
+            count -= 1
+
     def stop_connecting(self):
         """Abort what has not opened yet; nothing of it is counted as an error."""
         cdef LoadConnection connection
@@ -264,7 +304,7 @@ cdef class Engine:
         cdef LoadConnection connection
         cdef Py_ssize_t behind = min(first + count, len(self.connections))
         for connection in self.connections[first:behind]:
-            if connection is not None and connection.is_open():
+            if connection is not None and connection.may_send():
                 connection.begin_sending()
         return behind
 
@@ -308,7 +348,7 @@ cdef class Engine:
         cdef LoadConnection connection
         cdef Py_ssize_t behind = min(first + count, len(self.connections))
         for connection in self.connections[first:behind]:
-            if connection is not None and connection.is_open():
+            if connection is not None and connection.may_send():
                 connection.connection.start_close(NORMAL_CLOSURE, "")
         return behind
 
@@ -328,7 +368,12 @@ cdef class Engine:
 
     def counts(self):
         """All counters by name; see the .pxd for what each one counts."""
-        return {"opened": self.opened, "failed": self.failed, "reads": self.reads}
+        return {
+            "opened": self.opened,
+            "failed": self.failed,
+            "reconnected": self.reconnected,
+            "reads": self.reads,
+        }
 
     def histograms(self):
         """What was measured, by name: `Histogram` each."""

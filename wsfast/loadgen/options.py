@@ -23,9 +23,11 @@ from wsfast.loadgen.units import (
 )
 
 __all__ = [
+    "CONNECT_OPTIONS",
     "HANDSHAKE_OPTIONS",
     "LOAD_OPTIONS",
     "RESULT_OPTIONS",
+    "amount",
     "parse_address",
     "parse_percentage",
     "with_options",
@@ -171,15 +173,6 @@ def parse_address(text: str) -> tuple[str, int]:
 
 LOAD_OPTIONS = (
     click.option(
-        "-c",
-        "--connections",
-        callback=COUNT,
-        metavar="COUNT",
-        default="100",
-        show_default=True,
-        help="Connections to open.",
-    ),
-    click.option(
         "-d",
         "--duration",
         callback=DURATION,
@@ -242,6 +235,12 @@ LOAD_OPTIONS = (
         help="What makes a message an answer.",
     ),
     click.option(
+        "--lifetime",
+        callback=DURATION,
+        metavar="DURATION",
+        help="Close a connection after half of it to all of it, and open it again.",
+    ),
+    click.option(
         "--seed", type=int, help="Of contents, sizes and Poisson gaps.  [default: a new one]"
     ),
     click.option(
@@ -253,6 +252,22 @@ LOAD_OPTIONS = (
         show_default=True,
         help="Messages that each connection keeps under way.",
     ),
+    click.option("-t", "--text", is_flag=True, help="Send text messages instead of binary ones."),
+)
+
+CONNECT_OPTIONS = (
+    click.option(
+        "-c",
+        "--connections",
+        callback=COUNT,
+        metavar="COUNT",
+        default="100",
+        show_default=True,
+        help="Connections to open.",
+    ),
+    click.option(
+        "--reconnect", is_flag=True, help="Open a connection again when the server ended it."
+    ),
     click.option(
         "-w",
         "--workers",
@@ -260,7 +275,6 @@ LOAD_OPTIONS = (
         metavar="COUNT",
         help="Generator processes.  [default: as few as the descriptor limit allows]",
     ),
-    click.option("-t", "--text", is_flag=True, help="Send text messages instead of binary ones."),
     click.option(
         "--connect-rate", callback=COUNT, metavar="COUNT", help="Connections to open in a second."
     ),

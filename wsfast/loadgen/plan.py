@@ -55,7 +55,10 @@ class Plan:
         origin: value of its Origin header, or None.
         subprotocols: names to offer, the preferred one first.
         tokens: one for each connection, where the URL or a header says "{token}"; empty: none.
-        mode: what the connections do: "echo".
+        mode: what the connections do: "echo", or "ping": the same with pings and pongs.
+        lifetime_seconds: after half of it to all of it a connection is closed and opened again;
+            0: never.
+        reconnect: open a connection again when it ended within the window, whoever ended it.
         rate: messages/s of all connections together, on a schedule (open loop); None: each
             connection sends when it was answered (closed loop).
         stages: (seconds, rate) pairs: from `rate` on in straight lines; empty: `rate` stays.
@@ -88,6 +91,8 @@ class Plan:
     subprotocols: tuple[str, ...] = ()
     tokens: tuple[str, ...] = ()
     mode: str = "echo"
+    lifetime_seconds: float = 0.0
+    reconnect: bool = False
     first: int = 0
     in_flight: int = 1
     rate: float | None = None

@@ -10,12 +10,19 @@ from wsfast import __version__
 
 __all__ = ["COMMANDS", "program"]
 
-#: Every command: the module that holds it (imported when it is used), and what it does.
+#: Every command: the module that holds it (imported when it is used), its name there, and what
+#: it does.
 COMMANDS = {
-    "echo": ("command", "Measure an echo server (the default)."),
-    "compare": ("compare", "Show the figures of runs side by side."),
-    "serve": ("serve", "Run a test server, with faults if you like."),
-    "selftest": ("selftest", "Prove this instrument on servers whose latency is known."),
+    "echo": ("command", "command", "Measure an echo server (the default)."),
+    "ping": ("ping", "command", "Measure the round trip of ping and pong."),
+    "idle": ("ping", "idle", "Hold connections, and report those that die."),
+    "compare": ("compare", "command", "Show the figures of runs side by side."),
+    "serve": ("serve", "command", "Run a test server, with faults if you like."),
+    "selftest": (
+        "selftest",
+        "command",
+        "Prove the instrument on servers whose latency is known.",
+    ),
 }
 
 EPILOG = """
@@ -39,8 +46,8 @@ class Program(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"wsfast.loadgen.{COMMANDS[cmd_name][0]}")
-        command: click.Command = module.command
+        module, name, _ = COMMANDS[cmd_name]
+        command: click.Command = getattr(importlib.import_module(f"{__package__}.{module}"), name)
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -50,7 +57,7 @@ class Program(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, said) for name, (_, said) in COMMANDS.items()])
+            formatter.write_dl([(name, said) for name, (_, _, said) in COMMANDS.items()])
 
 
 OWN_OPTIONS = frozenset({"-h", "--help", "--version"})

@@ -84,6 +84,8 @@ def connection_rows(results: Results) -> Iterator[Row]:
     line = f"{format_count(counts['opened'])} of {format_count(counts['asked'])} opened"
     if results.failed:
         line += f", {format_count(results.failed)} failed"
+    if results.counts["reconnected"]:
+        line += f", {format_count(results.counts['reconnected'])} opened again"
     if results.connect_seconds:
         line += f", {format_count(counts['opened'] / results.connect_seconds)}/s"
     yield "connections", line

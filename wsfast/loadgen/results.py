@@ -43,6 +43,7 @@ COUNTERS = (
     "mismatch",
     "backlog",
     "reads",
+    "reconnected",
     "window_sent",
 )
 

@@ -177,7 +177,8 @@ class Session:
         engine, plan = self.engine, self.plan
         end_ns = engine.begin(time.monotonic_ns())
         started, warm = 0, False
-        while not self.stopped and engine.live and not engine.exhausted:
+        returning = plan.reconnect or plan.lifetime_seconds > 0
+        while not self.stopped and (engine.live or returning) and not engine.exhausted:
             now_ns = time.monotonic_ns()
             if not warm and now_ns >= engine.warm_ns:
                 warm = True
@@ -190,6 +191,7 @@ class Session:
             if started < plan.connections:
                 started = engine.start_some(started, SLICE)
                 left = 0.0
+            engine.reconnect_some(min(SLICE, plan.opening - engine.pending))
             self.turn(left)
         ended_ns = engine.end(time.monotonic_ns())
         if warm:
