@@ -45,6 +45,7 @@ __all__ = [
     "Shortens",
     "Swaps",
     "Waits",
+    "fan_out",
     "measure",
     "plan_for",
     "run_session",
@@ -304,3 +305,27 @@ def free_port():
 def plan_for(**fields):
     port = free_port()
     return Plan(url=f"ws://127.0.0.1:{port}/", address="127.0.0.1", port=port, **fields)
+
+
+def fan_out(server, *, publishers=1, **fields):
+    """The results of one publisher (or more) and three subscribers; 100 messages in 0.5 s."""
+    with running(server) as port:
+        plan = Plan(
+            url=f"ws://127.0.0.1:{port}/",
+            address="127.0.0.1",
+            port=port,
+            mode="fanout",
+            publishers=publishers,
+            lanes=publishers,
+            **{
+                "connections": publishers + 3,
+                "rate": 200.0,
+                "seconds": 0.5,
+                "size": 52,
+                "drain_seconds": 1.0,
+                "opening": 1,  # the publishers come first, the subscribers in order
+                **fields,
+            },
+        )
+        _, results = run_session(plan)
+    return results

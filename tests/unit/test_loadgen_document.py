@@ -97,3 +97,21 @@ def test_the_verdict_and_its_reasons():
 def test_an_empty_histogram_has_all_its_figures():
     figures = module.figures(Histogram())
     assert figures["count"] == figures["p50"] == figures["p99.99"] == figures["max"] == 0
+
+
+def test_a_fanout():
+    results = results_of(rate=10.0, counts={"received": 12}, worst=[5000, 0, 7000])
+    results.settings.update(mode="fanout", lanes=1, topics=1)
+    results.histograms["interarrival"] = Histogram()
+    results.histograms["interarrival"].record_all([9000] * 4)
+    found = document(results)
+    delivery = found["delivery"]
+    assert (delivery["subscribers"], delivery["expected"], delivery["reach"]) == (3, 12, 12)
+    assert delivery["last_subscriber"]["count"] == 2
+    assert found["recv"]["interarrival"]["p50"] == 9000
+
+
+def test_an_echo_has_no_deliveries():
+    found = document(results_of())
+    assert found["delivery"] is None
+    assert found["recv"] is None

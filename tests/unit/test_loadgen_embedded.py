@@ -86,5 +86,5 @@ def test_it_keeps_away_from_the_cpu_of_the_generator():
     allowed = os.sched_getaffinity(0)
     mine = min(allowed)
     code = f"import signal; {ANNOUNCE}; signal.pause()"
-    with EchoServer(1, (mine,), [sys.executable, "-u", "-c", code]) as server:
+    with EchoServer(1, (mine,), command=[sys.executable, "-u", "-c", code]) as server:
         assert os.sched_getaffinity(server.pid) == (allowed - {mine} or allowed)

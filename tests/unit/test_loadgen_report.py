@@ -238,3 +238,33 @@ def test_quiet():
     progress.update(9.0, state())
     progress.close()
     assert stream.getvalue() == ""
+
+
+def test_a_fanout():
+    text = printed(
+        results_of(
+            settings={"mode": "fanout", "rate": 5.0, "lanes": 1, "topics": 1, "gap_seconds": 1.0},
+            opened=3,
+            sent=10,
+            received=19,
+            more={"window_sent": 10, "gaps": 2},
+            histograms={"intended": [1000] * 19, "interarrival": [5000] * 18},
+            worst=[1000, 3000],
+        )
+    )
+    assert line_of(text, "messages/s") == "5 sent, 10 delivered"
+    assert line_of(text, "reach") == "19 of 20 deliveries, 95.00 %"
+    assert line_of(text, "last subscriber") == "p50 1.00 us, p99 3.00 us, max 3.00 us"
+    assert line_of(text, "between messages").startswith("p50 5.00 us")
+    assert line_of(text, "gaps") == "2 longer than 1 s"
+    assert line_of(text, "verdict") == "SERVER-BOUND"
+
+
+def test_what_is_only_received():
+    text = printed(
+        results_of(settings={"mode": "recv"}, sent=0, histograms={"interarrival": [10**8] * 9})
+    )
+    assert line_of(text, "load") == "passive: nothing is sent"
+    assert line_of(text, "messages/s") == "5"
+    assert line_of(text, "between messages") == "p50 100 ms, p99 100 ms, max 100 ms"
+    assert "coordinated omission" not in text

@@ -22,7 +22,7 @@ def histogram_of(values):
     return histogram
 
 
-def part(latencies, *, cpu_percent=40.0, lost=0, window=2.0, censored_ns=None, **counts):
+def part(latencies, *, cpu_percent=40.0, lost=0, window=2.0, censored_ns=None, worst=(), **counts):
     """What a worker reports that had so many round trips."""
     received = len(latencies)
     fields = dict.fromkeys(module.COUNTERS, 0)
@@ -38,6 +38,7 @@ def part(latencies, *, cpu_percent=40.0, lost=0, window=2.0, censored_ns=None, *
         },
         "censored_ns": censored_ns,
         "intervals": [{"second": 0}],
+        "worst": list(worst),
         "errors": {"server": {"lost": lost} if lost else {}, "generator": {}},
         "worker": {
             "pid": 7,
@@ -108,6 +109,19 @@ def test_the_rate_that_was_asked_for(rate, stages, asked):
     results = module.Results(settings={"rate": rate, "stages": stages})
     assert results.open_loop
     assert results.asked_rate == asked
+
+
+def test_the_slowest_delivery_of_each_message_over_all_workers():
+    results = results_of(part([1], worst=[5, 0, 7]), part([1], worst=[3, 2]))
+    assert results.worst == [5, 2, 7]
+    assert results.last_subscriber == histogram_of([5, 2, 7])
+
+
+def test_what_a_fanout_owes():
+    results = module.Results(settings={"rate": 1.0, "lanes": 2, "topics": 3})
+    results.counts.update(sent=30, opened=12)
+    assert results.subscribers == 10
+    assert results.expected == 100
 
 
 def test_the_latency_of_an_open_loop_is_the_intended_one():

@@ -84,3 +84,13 @@ def test_a_target_without_time_to_spare(seconds, processes, name):
         rate=None, target_pid=1, target_cpu_seconds=seconds, target_processes=processes
     )
     assert judge(results).name == name
+
+
+@pytest.mark.parametrize(("came", "name"), [(991, VALID), (989, SERVER_BOUND)])
+def test_deliveries_that_do_not_come(came, name):
+    results = results_of(counts={"sent": 100, "opened": 11, "received": came})
+    results.settings.update(mode="fanout", lanes=1, topics=1)
+    verdict = judge(results)
+    assert verdict.name == name
+    if name != VALID:
+        assert verdict.reasons == ("989 of 1,000 deliveries came",)

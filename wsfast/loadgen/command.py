@@ -18,6 +18,7 @@ from wsfast.loadgen.measurement import OnProgress, measure
 from wsfast.loadgen.opening import TOKEN, Opener
 from wsfast.loadgen.options import (
     CONNECT_OPTIONS,
+    GREETING_OPTIONS,
     HANDSHAKE_OPTIONS,
     LOAD_OPTIONS,
     RESULT_OPTIONS,
@@ -30,6 +31,7 @@ from wsfast.loadgen.verdict import VALID
 from wsfast.url import parse_url
 
 __all__ = [
+    "ALONE",
     "EXIT_INTERRUPTED",
     "EXIT_INVALID",
     "EXIT_NOT_RUN",
@@ -42,6 +44,9 @@ EXIT_NOT_RUN = 1
 EXIT_INVALID = 3
 EXIT_THRESHOLD = 99
 EXIT_INTERRUPTED = 130
+
+#: What only a fanout asks for.
+ALONE = {"lanes": 0, "topics": 1, "envelope": "{payload}", "gap": 1.0, "embedded": None}
 
 EPILOG = """
 \b
@@ -61,7 +66,8 @@ Exit status: 0 measured, 1 nothing measured, 2 usage, 3 not valid (--strict), 99
 
 @click.command("echo", epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("url", required=False)
-@with_options(LOAD_OPTIONS, CONNECT_OPTIONS, HANDSHAKE_OPTIONS, RESULT_OPTIONS)
+@with_options(LOAD_OPTIONS, GREETING_OPTIONS)
+@with_options(CONNECT_OPTIONS, HANDSHAKE_OPTIONS, RESULT_OPTIONS)
 def command(url: str | None, **options: Any) -> None:
     """Measure a WebSocket echo server, every answer checked.
 
@@ -70,7 +76,7 @@ def command(url: str | None, **options: Any) -> None:
 
     Without URL it starts wsfast-echo on a free port and measures that.
     """
-    options["mode"] = "echo"
+    options = {**ALONE, **options, "mode": "echo"}
     check(url, options)
     sys.exit(run(url, options))
 
@@ -94,7 +100,9 @@ def run(url: str | None, options: dict[str, Any]) -> int:
                 stack.callback(listener.close)
                 watchers.append(listener.update)
             if url is None:
-                server = stack.enter_context(EchoServer(options["connections"], options["cpu"]))
+                server = stack.enter_context(
+                    EchoServer(options["connections"], options["cpu"], options["embedded"])
+                )
                 url = server.url
                 options["target_pid"] = options["target_pid"] or server.pid
             results = measure(url, options, on_progress)

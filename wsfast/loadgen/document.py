@@ -62,6 +62,8 @@ def document_of(results: Results) -> dict[str, Any]:
         },
         "generator": generator(results),
         "target": target(results),
+        "delivery": delivery(results),
+        "recv": receiving(results),
         "intervals": merge_intervals(results.intervals),
         "verdict": {"name": verdict.name, "reasons": list(verdict.reasons)},
     }
@@ -87,6 +89,28 @@ def latency(results: Results) -> dict[str, Any]:
         found[name]["censored"] = results.counts["censored"]
         found[name]["lower_bound_from"] = results.censored_ns
     return found
+
+
+def delivery(results: Results) -> dict[str, Any] | None:
+    """How far the messages of a fanout came, or None."""
+    if results.settings["mode"] != "fanout":
+        return None
+    return {
+        "subscribers": results.subscribers,
+        "expected": results.expected,
+        "reach": results.counts["received"],
+        "last_subscriber": figures(results.last_subscriber),
+    }
+
+
+def receiving(results: Results) -> dict[str, Any] | None:
+    """How evenly messages came, or None."""
+    if results.settings["mode"] not in ("fanout", "recv"):
+        return None
+    return {
+        "interarrival": figures(results.histogram("interarrival")),
+        "gaps": results.counts["gaps"],
+    }
 
 
 def generator(results: Results) -> dict[str, Any]:

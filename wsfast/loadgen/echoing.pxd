@@ -1,13 +1,11 @@
 """Echo mode: messages that come back, in a closed loop or on a schedule."""
 
 cimport cython
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from wsfast.loadgen.engine cimport Engine, LoadConnection
 from wsfast.loadgen.histogram cimport Histogram
-from wsfast.loadgen.pacer cimport Pacer
 from wsfast.loadgen.payload cimport Payload
-from wsfast.loadgen.schedule cimport Schedule
+from wsfast.loadgen.scheduled cimport ScheduledConnection, ScheduledEngine
 
 
 cdef struct Sent:
@@ -16,7 +14,7 @@ cdef struct Sent:
 
 
 @cython.final
-cdef class EchoConnection(LoadConnection):
+cdef class EchoConnection(ScheduledConnection):
     cdef EchoEngine echo          # its engine
     cdef Sent *ring               # the latest messages, by sequence number
     cdef uint32_t ring_mask       # how many, a power of two, minus one
@@ -36,35 +34,21 @@ cdef class EchoConnection(LoadConnection):
     cdef int skip(self, uint32_t count) except -1         # the next answers were overtaken
     cdef int answered_late(self, uint32_t sequence) except -1     # of a message before `expected`
     cdef int send_next(self) except -1    # closed loop: one message, if any may still be sent
-    cdef int send_due(self, uint64_t due_ns) except -1    # a message of the schedule
     cdef bint has_room(self) except -1    # for one more under way
     cdef int grow(self) except -1         # the ring
 
 
 @cython.final
-cdef class EchoPacer(Pacer):
-    cdef EchoEngine echo          # whom it wakes
-
-
-@cython.final
-cdef class EchoEngine(Engine):
+cdef class EchoEngine(ScheduledEngine):
     # what to do
     cdef bint pings               # send pings, and take pongs for the answers
     cdef Payload payload          # of every message
     cdef uint32_t in_flight       # messages that a connection of a closed loop keeps under way
-    cdef Schedule schedule        # of an open loop; None: it is closed
-    cdef EchoPacer pacer          # wakes us when something is due; None: nothing ever is
-    cdef uint64_t think_ns        # from an answer to the next message of its connection
-    cdef object thinking          # deque of (when, EchoConnection), the next one first
-    cdef int64_t budget           # messages that may still be sent
-    cdef size_t cursor            # of the connections, the one that the schedule comes to next
 
-    # what was counted
+    # what was counted: sent = received + lost + unanswered + under way
     cdef readonly Histogram actual        # round trips from the time when a message left
     cdef readonly Histogram intended      # from the time when it was due; open loop only
     cdef readonly Histogram warmup        # of the warm-up, from the time when it was due
-    cdef readonly Histogram lag           # from due to left; open loop only
-    cdef uint64_t sent            # messages; sent = received + lost + unanswered + under way
     cdef uint64_t received        # their answers
     cdef uint64_t measured        # those that came within the window
     cdef uint64_t measured_bytes  # payload bytes of those
@@ -76,12 +60,5 @@ cdef class EchoEngine(Engine):
     cdef uint64_t mismatch        # answers whose content is not what was sent
     cdef uint64_t duplicate       # answers to a message that was answered before
     cdef uint64_t unexpected      # messages while none was under way
-    cdef uint64_t backlog         # messages of the schedule that could not be sent
 
     cdef int record(self, Sent *entry) except -1          # it took until now
-    cdef int on_time(self) except -1      # the pacer: something is due
-    cdef int send_scheduled(self) except -1       # what the schedule says is due
-    cdef EchoConnection next_open(self)   # in turn; None: there is none
-    cdef bint is_due(self) noexcept       # a message of the schedule
-    cdef int wake_thinkers(self) except -1        # those that have thought for long enough
-    cdef int arm(self) except -1          # the pacer, for what is due next

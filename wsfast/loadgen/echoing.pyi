@@ -1,21 +1,17 @@
 from typing import final
 
-from wsfast.loadgen.engine import Engine, LoadConnection
 from wsfast.loadgen.histogram import Histogram
-from wsfast.loadgen.pacer import Pacer
 from wsfast.loadgen.plan import Plan
+from wsfast.loadgen.scheduled import ScheduledConnection, ScheduledEngine
 from wsfast.loop import Loop
 
-__all__ = ["EchoConnection", "EchoEngine", "EchoPacer"]
+__all__ = ["EchoConnection", "EchoEngine"]
 
 @final
-class EchoConnection(LoadConnection): ...
+class EchoConnection(ScheduledConnection): ...
 
 @final
-class EchoPacer(Pacer): ...
-
-@final
-class EchoEngine(Engine):
+class EchoEngine(ScheduledEngine):
     def __init__(self, loop: Loop, plan: Plan) -> None: ...
     @property
     def latency(self) -> Histogram: ...
@@ -25,7 +21,5 @@ class EchoEngine(Engine):
     def intended(self) -> Histogram: ...
     @property
     def warmup(self) -> Histogram: ...
-    @property
-    def lag(self) -> Histogram: ...
     @property
     def censored_ns(self) -> int: ...

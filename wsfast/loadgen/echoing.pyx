@@ -11,9 +11,9 @@ anything else answers the expected message wrongly.
 The clock is read twice in a turn: behind the read, for all answers that it brought, and in front
 of the write, for all messages that leave with it. Nothing between makes a Python object.
 
-Open loop: messages are due on a schedule that never moves, and go to the connections in turn,
-whatever is under way there. Latency counts from the time when a message was due (intended) and
-from when it left (actual): where we were late, only the first is what a user would have seen.
+Open loop (see wsfast.loadgen.scheduled): latency counts from the time when a message was due
+(intended) and from when it left (actual): where we were late, only the first is what a user would
+have seen.
 Closed loop: a connection sends its next message when an answer comes. A server that stalls is
 asked less often while it stalls (coordinated omission); whoever reads the latencies must know.
 
@@ -23,40 +23,35 @@ it is recorded with that, and everything from the shortest of these on is a lowe
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.stdint cimport INT64_MAX, UINT64_MAX, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport UINT64_MAX, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
-from wsfast.loadgen.engine cimport Engine, LoadConnection, clock_ns
+from wsfast.loadgen.engine cimport LoadConnection, clock_ns
 from wsfast.loadgen.histogram cimport Histogram
-from wsfast.loadgen.pacer cimport Pacer
 from wsfast.loadgen.payload cimport Payload
-from wsfast.loadgen.schedule cimport Schedule
+from wsfast.loadgen.scheduled cimport ScheduledConnection, ScheduledEngine
 from wsfast.loop cimport Loop
 from wsfast.selector cimport Stream
 from wsfast.settings cimport Settings
 from wsfast.transport cimport Transport
 
-import collections
-import math
-
 from wsfast.loadgen.plan import MAX_IN_FLIGHT, content_of
 from wsfast.rfc6455 import Opcode, Role
 
-__all__ = ["EchoConnection", "EchoEngine", "EchoPacer"]
+__all__ = ["EchoConnection", "EchoEngine"]
 
 cdef int PING = Opcode.PING
 
 cdef enum:
     RING = 8                      # messages that a connection remembers at least
     SEARCHED = 1024               # how many later or earlier messages an answer is compared with
-    BURST = 256                   # messages of the schedule that are sent in one turn
     MOST_UNDER_WAY = 1 << 20      # on one connection of an open loop
     MOST_QUEUED = 32 << 20        # bytes in front of a connection that takes nothing more
 
 
 @cython.final
-cdef class EchoConnection(LoadConnection):
+cdef class EchoConnection(ScheduledConnection):
     """One connection of an EchoEngine, which makes it."""
 
     def __dealloc__(self):
@@ -107,10 +102,7 @@ cdef class EchoConnection(LoadConnection):
     cdef int follow(self) except -1:
         if self.echo.schedule is not None:
             return 0
-        if self.echo.think_ns:
-            self.echo.thinking.append((self.echo.now + self.echo.think_ns, self))
-            return self.echo.arm()
-        return self.send_next()
+        return self.echo.think(self) if self.echo.think_ns else self.send_next()
 
     cdef int judge(self, int opcode, const uint8_t *payload, size_t size) except -1:
         cdef EchoEngine echo = self.echo
@@ -147,6 +139,9 @@ cdef class EchoConnection(LoadConnection):
         return self.answered(sequence)
 
     # --- messages ------------------------------------------------------------------------------
+
+    cdef int send_now(self) except -1:
+        return self.send_next()
 
     cdef int send_next(self) except -1:
         cdef EchoEngine echo = self.echo
@@ -246,15 +241,7 @@ cdef class EchoConnection(LoadConnection):
 
 
 @cython.final
-cdef class EchoPacer(Pacer):
-    """The timer of an EchoEngine, which makes it."""
-
-    cdef int on_time(self) except -1:
-        return self.echo.on_time()
-
-
-@cython.final
-cdef class EchoEngine(Engine):
+cdef class EchoEngine(ScheduledEngine):
     """The connections of one process, and the messages that they echo.
 
     Args:
@@ -278,23 +265,10 @@ cdef class EchoEngine(Engine):
         )
         self.pings = plan.mode == "ping"
         self.in_flight = plan.in_flight
-        self.think_ns = int(plan.think_seconds * 1e9)
-        self.thinking = collections.deque()
         self.actual, self.intended = Histogram(), Histogram()
-        self.warmup, self.lag = Histogram(), Histogram()
+        self.warmup = Histogram()
         self.censored_ns = UINT64_MAX
-        Engine.__init__(self, loop, plan)
-        if plan.rate is not None:
-            self.schedule = Schedule(
-                plan.all_stages(),
-                rate=plan.rate,
-                arrivals=plan.arrivals,
-                phase=plan.phase,
-                seed=plan.seed,
-            )
-        if plan.rate is not None or self.think_ns:
-            self.pacer = EchoPacer(loop.selector)
-            self.pacer.echo = self
+        ScheduledEngine.__init__(self, loop, plan)
 
     cdef Settings make_settings(self):
         """Limits under which reading never stops: server and generator would wait for each other.
@@ -325,14 +299,6 @@ cdef class EchoEngine(Engine):
 
     # --- the window ----------------------------------------------------------------------------
 
-    def begin(self, start_ns):
-        ends = Engine.begin(self, start_ns)
-        self.budget = INT64_MAX if self.plan.messages is None else self.plan.messages
-        if self.schedule is not None:
-            self.schedule.begin(start_ns)
-            self.arm()
-        return ends
-
     @property
     def outstanding(self):
         return self.sent - self.received - self.lost - self.unanswered
@@ -340,18 +306,6 @@ cdef class EchoEngine(Engine):
     @property
     def exhausted(self):
         return self.budget <= 0 and self.outstanding == 0
-
-    def end(self, now_ns):
-        """What was due by now and has not left yet still does, late as it is."""
-        self.now = now_ns
-        while self.schedule is not None and self.is_due():
-            self.send_scheduled()
-        if self.pacer is not None:
-            self.pacer.close()
-        return Engine.end(self, now_ns)
-
-    cdef bint is_due(self) noexcept:
-        return self.budget > 0 and self.schedule.next_ns <= self.now
 
     cdef int record(self, Sent *entry) except -1:
         cdef uint64_t now = self.now
@@ -363,81 +317,11 @@ cdef class EchoEngine(Engine):
             self.intended.record(now - entry.due_ns)
         return 0
 
-    # --- what is due ---------------------------------------------------------------------------
-
-    cdef int on_time(self) except -1:
-        self.now = clock_ns()
-        if self.schedule is not None:
-            self.send_scheduled()
-        else:
-            self.wake_thinkers()
-        return self.arm()
-
-    cdef int arm(self) except -1:
-        if not self.sending or self.pacer is None:
-            return 0
-        if self.schedule is None:
-            return self.pacer.arm(self.thinking[0][0]) if self.thinking else 0
-        if self.schedule.next_ns != UINT64_MAX and self.budget > 0:
-            self.pacer.arm(self.schedule.next_ns)
-        return 0
-
-    cdef int send_scheduled(self) except -1:
-        """Send what is due: all messages of a connection at once, the connections in turn."""
-        cdef uint64_t due[BURST]
-        cdef EchoConnection connection
-        cdef size_t count = 0, first, number, streams = <size_t>self.live
-        while count < BURST and self.is_due():
-            due[count] = self.schedule.next_ns
-            count += 1
-            self.budget -= 1
-            self.schedule.advance()
-        if not streams:
-            self.backlog += count
-            return 0
-        for first in range(min(count, streams)):
-            connection = self.next_open()
-            if connection is None:
-                self.backlog += count - first
-                return 0
-            self.loop.turn = connection
-            try:
-                for number in range(first, count, streams):
-                    connection.send_due(due[number])
-                connection.flush_cork()
-            finally:
-                self.loop.turn = None
-        return 0
-
-    cdef EchoConnection next_open(self):
-        cdef LoadConnection connection
-        cdef size_t number, count = len(self.connections)
-        for number in range(count):
-            connection = <LoadConnection>self.connections[self.cursor]
-            self.cursor = self.cursor + 1 if self.cursor + 1 < count else 0
-            if connection is not None and connection.may_send():
-                return <EchoConnection>connection
-        return None
-
-    cdef int wake_thinkers(self) except -1:
-        cdef EchoConnection connection
-        while self.thinking and self.thinking[0][0] <= self.now:
-            _, connection = self.thinking.popleft()
-            if connection.may_send():
-                self.loop.turn = connection
-                try:
-                    connection.send_next()
-                    connection.flush_cork()
-                finally:
-                    self.loop.turn = None
-        return 0
-
     # --- counts --------------------------------------------------------------------------------
 
     def counts(self):
         return {
-            **Engine.counts(self),
-            "sent": self.sent,
+            **ScheduledEngine.counts(self),
             "received": self.received,
             "measured": self.measured,
             "measured_bytes": self.measured_bytes,
@@ -448,7 +332,6 @@ cdef class EchoEngine(Engine):
             "mismatch": self.mismatch,
             "duplicate": self.duplicate,
             "unexpected": self.unexpected,
-            "backlog": self.backlog,
         }
 
     @property
@@ -457,7 +340,8 @@ cdef class EchoEngine(Engine):
         return self.actual if self.schedule is None else self.intended
 
     def histograms(self):
-        found = {**Engine.histograms(self), "actual": self.actual, "warmup": self.warmup}
+        found = ScheduledEngine.histograms(self)
+        found.update(actual=self.actual, warmup=self.warmup)
         if self.schedule is not None:
-            found.update(intended=self.intended, lag=self.lag)
+            found["intended"] = self.intended
         return found

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from types import TracebackType
 
 from wsfast.echo.limits import raise_descriptor_limit
@@ -57,6 +58,7 @@ class EchoServer:
     Args:
         connections: how many it must be able to hold; decides its number of workers.
         generator_cpus: CPUs that it keeps away from, if there are others; empty: any CPU.
+        server: the words of `wsfast-bench serve` that start another server of ours instead.
         command: what to start, for tests.
 
     Attributes:
@@ -68,13 +70,13 @@ class EchoServer:
         self,
         connections: int,
         generator_cpus: tuple[int, ...] = (),
+        server: Sequence[str] | None = None,
         command: list[str] | None = None,
     ):
         workers = workers_for(connections, raise_descriptor_limit())
-        self.command = command or [
-            *(sys.executable, "-m", "wsfast.echo"),
-            *("--host", "127.0.0.1", "--port", "0", "--workers", str(workers)),
-        ]
+        echo = ["--host", "127.0.0.1", "--port", "0", "--workers", str(workers)]
+        words = ["wsfast.echo", *echo] if server is None else ["wsfast.loadgen", *server]
+        self.command = command or [sys.executable, "-m", *words]
         self.url = ""
         self.pid = 0
         self._cpus = generator_cpus

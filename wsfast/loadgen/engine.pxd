@@ -22,12 +22,15 @@ cdef class LoadConnection(Endpoint):
     cdef uint64_t begun           # when connect() was called, in ns
     cdef uint32_t number          # among the connections of all workers; part of the stamp
     cdef uint32_t slot            # where Engine.connections holds it
+    cdef uint32_t greetings       # messages that still answer our first one
     cdef bint retired             # we closed it at the end of its lifetime
     cdef int broken               # errno with which the socket failed; 0: it did not
     cdef str key                  # the Sec-WebSocket-Key that it sent; None once open
     cdef bytes received           # what has come of the answer to the handshake
 
     cdef bint may_send(self) noexcept             # it is open, and neither end is closing
+    cdef int greet(self) except -1                # send the first message
+    cdef int receive_message(self, int opcode, const uint8_t *payload, size_t size) except -1
     cdef int begin_sending(self) except -1        # the window, or the warm-up, begins
     cdef int take(self, int opcode, const uint8_t *payload, size_t size) except -1   # a message
     cdef int give_up(self) except -1              # the end: count what is still under way
@@ -42,6 +45,7 @@ cdef class Engine:
     cdef object opener            # wsfast.loadgen.opening.Opener
 
     cdef double lifetime          # of a connection, in seconds; 0: until the end
+    cdef bint greets              # the plan has a first message
     cdef bint reconnects          # whatever ends a connection within the window, it comes back
     cdef object gone              # deque of the slots whose connections are to come back
 

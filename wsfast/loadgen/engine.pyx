@@ -106,6 +106,8 @@ cdef class LoadConnection(Endpoint):
         engine.live += 1
         if engine.lifetime:
             engine.loop.selector.set_deadline(self, engine.lifetime * spread(self.number))
+        if engine.greets:
+            self.greet()
         if engine.sending:
             engine.reconnected += 1
             return self.begin_sending()
@@ -124,13 +126,28 @@ cdef class LoadConnection(Endpoint):
     cdef int on_message(
         self, int opcode, const uint8_t *payload, size_t size, uint32_t key
     ) except -1:
-        return self.take(opcode, payload, size)   # key is 0: a server does not mask
+        return self.receive_message(opcode, payload, size)   # key is 0: a server does not mask
 
     cdef int on_assembled(self, int opcode, bytes payload) except -1:
-        return self.take(
+        return self.receive_message(
             opcode,
             <const uint8_t *>PyBytes_AS_STRING(payload),
             <size_t>PyBytes_GET_SIZE(payload),
+        )
+
+    cdef int receive_message(self, int opcode, const uint8_t *payload, size_t size) except -1:
+        if self.greetings:
+            self.greetings -= 1
+            return 0
+        return self.take(opcode, payload, size)
+
+    cdef int greet(self) except -1:
+        """Send the first message, whose answers count for nothing."""
+        plan = self.engine.plan
+        text = plan.first_message.replace("{number}", str(self.number))
+        self.greetings = plan.first_answers
+        return self.connection.send_message(
+            text.replace("{topic}", str(self.number % plan.topics))
         )
 
     cdef int take(self, int opcode, const uint8_t *payload, size_t size) except -1:
@@ -197,6 +214,7 @@ cdef class Engine:
         self.gone = collections.deque()
         self.lifetime = plan.lifetime_seconds
         self.reconnects = plan.reconnect
+        self.greets = plan.first_message is not None
         self.handshake = Histogram()
         self.settings = self.make_settings()
 

@@ -17,6 +17,9 @@ from wsfast.url import parse_url
 
 __all__ = ["OnProgress", "choose_workers", "measure"]
 
+#: Fields of a plan that are of one worker, or nobody else's business.
+PRIVATE = ("first", "cpu", "opening", "phase", "publishers", "tokens", "headers", "first_message")
+
 OnProgress = Callable[[float, dict[str, int]], None]
 
 
@@ -46,6 +49,12 @@ def measure(url: str, options: dict[str, Any], on_progress: OnProgress) -> Resul
         subprotocols=tuple(options["subprotocols"]),
         tokens=tuple(options["tokens"] or ())[:connections],
         mode=options["mode"],
+        lanes=options["lanes"],
+        topics=options["topics"],
+        envelope=options["envelope"],
+        gap_seconds=options["gap"],
+        first_message=options["subscribe"],
+        first_answers=options["subscribe_answers"],
         lifetime_seconds=options["lifetime"] or 0.0,
         reconnect=options["reconnect"],
         in_flight=options["in_flight"],
@@ -69,7 +78,7 @@ def measure(url: str, options: dict[str, Any], on_progress: OnProgress) -> Resul
     )
     workers = choose_workers(connections, options)
     settings = {**plan.to_dict(), "workers": workers, "cpus": options["cpu"]}
-    for private in ("first", "cpu", "opening", "phase", "tokens", "headers"):
+    for private in PRIVATE:
         del settings[private]
     coordinator = Coordinator(
         split(plan, workers, options["cpu"]),

@@ -24,6 +24,7 @@ from wsfast.loadgen.units import (
 
 __all__ = [
     "CONNECT_OPTIONS",
+    "GREETING_OPTIONS",
     "HANDSHAKE_OPTIONS",
     "LOAD_OPTIONS",
     "RESULT_OPTIONS",
@@ -312,6 +313,23 @@ CONNECT_OPTIONS = (
         type=click.IntRange(min=1),
         metavar="PID",
         help="Process to read CPU time of (with its children).",
+    ),
+)
+
+GREETING_OPTIONS = (
+    click.option(
+        "--first-message",
+        "subscribe",
+        metavar="TEXT",
+        help="What each connection sends first (a login); {number} is that of the connection.",
+    ),
+    click.option(
+        "--first-answers",
+        "subscribe_answers",
+        type=click.IntRange(min=0),
+        default=1,
+        show_default=True,
+        help="Messages that answer it, and count for nothing.",
     ),
 )
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 
-from wsfast.loadgen.command import check, run
+from wsfast.loadgen.command import ALONE, check, run
 from wsfast.loadgen.options import (
     CONNECT_OPTIONS,
+    GREETING_OPTIONS,
     HANDSHAKE_OPTIONS,
     LOAD_OPTIONS,
     RESULT_OPTIONS,
@@ -36,19 +37,22 @@ IDLE = {
     "messages": None,
     "lifetime": None,
     "seed": None,
+    "subscribe": None,
+    "subscribe_answers": 0,
 }
 
 
 @click.command("ping", context_settings=CONTEXT)
 @click.argument("url", required=False)
-@with_options(LOAD_OPTIONS, CONNECT_OPTIONS, HANDSHAKE_OPTIONS, RESULT_OPTIONS)
+@with_options(LOAD_OPTIONS, GREETING_OPTIONS)
+@with_options(CONNECT_OPTIONS, HANDSHAKE_OPTIONS, RESULT_OPTIONS)
 def command(url: str | None, **options: Any) -> None:
     """Measure the round trip of ping and pong (RFC 6455 section 5.5.2).
 
     A server answers them below the application: next to `echo` this tells what the application
     adds. It may answer only the newest of several pings; those before it then count as lost.
     """
-    options["mode"] = "ping"
+    options = {**ALONE, **options, "mode": "ping"}
     if options["size"].most > MAX_CONTROL_PAYLOAD:
         raise click.UsageError(
             f"--size {options['size'].most} is more than the {MAX_CONTROL_PAYLOAD} bytes that a "
@@ -85,6 +89,6 @@ def idle(url: str | None, ping_interval: float, **options: Any) -> None:
     back. With --target-pid the report has the memory and the descriptors of each connection.
     """
     rate = options["connections"] / ping_interval
-    options = {**IDLE, **options, "mode": "ping", "rate": rate}
+    options = {**ALONE, **IDLE, **options, "mode": "ping", "rate": rate}
     check(url, options)
     sys.exit(run(url, options))

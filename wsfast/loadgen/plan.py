@@ -55,7 +55,17 @@ class Plan:
         origin: value of its Origin header, or None.
         subprotocols: names to offer, the preferred one first.
         tokens: one for each connection, where the URL or a header says "{token}"; empty: none.
-        mode: what the connections do: "echo", or "ping": the same with pings and pongs.
+        mode: what the connections do: "echo", or "ping": the same with pings and pongs;
+            "fanout": some publish and the others get it; "recv": they only receive.
+        publishers: of a fanout: the first connections of this worker publish.
+        lanes: publishers of the whole run; 0: nobody publishes.
+        topics: of a fanout: messages and subscribers are spread over so many.
+        envelope: text around a published message: "{payload}" stands for it, "{topic}" for its
+            topic, 0 to topics - 1.
+        gap_seconds: a longer time between two messages of a connection counts as a gap.
+        first_message: text that each connection sends when it has opened, or None; "{topic}"
+            stands for the subscriber's topic, "{number}" for the number of the connection.
+        first_answers: messages that answer the first one, and count for nothing.
         lifetime_seconds: after half of it to all of it a connection is closed and opened again;
             0: never.
         reconnect: open a connection again when it ended within the window, whoever ended it.
@@ -91,6 +101,13 @@ class Plan:
     subprotocols: tuple[str, ...] = ()
     tokens: tuple[str, ...] = ()
     mode: str = "echo"
+    publishers: int = 0
+    lanes: int = 0
+    topics: int = 1
+    envelope: str = "{payload}"
+    gap_seconds: float = 1.0
+    first_message: str | None = None
+    first_answers: int = 0
     lifetime_seconds: float = 0.0
     reconnect: bool = False
     first: int = 0
@@ -225,15 +242,25 @@ def split(plan: Plan, workers: int, cpus: tuple[int, ...] = ()) -> list[Plan]:
             tokens=plan.tokens[first - plan.first : first - plan.first + connections],
             messages=None if plan.messages is None else share(plan.messages, workers, worker),
             connect_rate=None if plan.connect_rate is None else plan.connect_rate / workers,
-            rate=None if plan.rate is None else plan.rate / workers,
-            stages=tuple((seconds, rate / workers) for seconds, rate in plan.stages),
-            phase=worker / workers,
+            **schedule_of(plan, worker, workers),
             seed=plan.seed + worker,
             cpu=cpus[worker % len(cpus)] if cpus else None,
         )
         first += connections
         pieces.append(piece)
     return pieces
+
+
+def schedule_of(plan: Plan, worker: int, workers: int) -> dict[str, Any]:
+    """The schedule of one worker: an even share; of a fanout the first worker has all of it."""
+    if plan.mode == "fanout":
+        own = worker == 0
+        return {"rate": plan.rate if own else None, "publishers": plan.lanes if own else 0}
+    return {
+        "rate": None if plan.rate is None else plan.rate / workers,
+        "stages": tuple((seconds, rate / workers) for seconds, rate in plan.stages),
+        "phase": worker / workers,
+    }
 
 
 def content_of(plan: Plan) -> bytes:

@@ -16,6 +16,8 @@ COMMANDS = {
     "echo": ("command", "command", "Measure an echo server (the default)."),
     "ping": ("ping", "command", "Measure the round trip of ping and pong."),
     "idle": ("ping", "idle", "Hold connections, and report those that die."),
+    "fanout": ("fanout", "command", "Publish, and measure the delivery to every subscriber."),
+    "recv": ("fanout", "recv", "Measure what comes by itself."),
     "compare": ("compare", "command", "Show the figures of runs side by side."),
     "serve": ("serve", "command", "Run a test server, with faults if you like."),
     "selftest": (

@@ -8,6 +8,7 @@ from typing import IO, Any
 from rich.console import Console
 from rich.table import Table
 
+from wsfast.loadgen.histogram import Histogram
 from wsfast.loadgen.results import PERCENTILES, Results
 from wsfast.loadgen.units import format_bytes, format_count, format_duration
 from wsfast.loadgen.verdict import judge
@@ -54,13 +55,16 @@ def load_rows(results: Results) -> Iterator[Row]:
     """What was asked for."""
     settings = results.settings
     kind = "text" if settings["text"] else "binary"
+    size = "" if settings["mode"] == "recv" else f", {size_of(settings)} {kind}"
     yield "target", str(settings["url"])
-    yield "load", f"{load_of(results)}, {size_of(settings)} {kind}"
+    yield "load", load_of(results) + size
 
 
 def load_of(results: Results) -> str:
     """The load in words."""
     settings = results.settings
+    if settings["mode"] == "recv":
+        return "passive: nothing is sent"
     if not results.open_loop:
         line = f"closed loop, {settings['in_flight']} in flight on each connection"
         think = settings["think_seconds"]
@@ -90,13 +94,20 @@ def connection_rows(results: Results) -> Iterator[Row]:
         line += f", {format_count(counts['opened'] / results.connect_seconds)}/s"
     yield "connections", line
     if results.handshake.total:
-        p50, p99 = (format_duration(ns) for ns in results.handshake.percentiles([50.0, 99.0]))
-        longest = format_duration(results.handshake.maximum)
-        yield "handshake", f"p50 {p50}, p99 {p99}, max {longest}"
+        yield "handshake", spread_of(results.handshake)
 
 
 def throughput_rows(results: Results) -> Iterator[Row]:
     """How much went through."""
+    if not results.counts["sent"]:
+        yield "messages/s", format_count(results.messages_per_second)
+        yield "MB/s", f"{results.bytes_per_second / 1e6:,.2f} (payload)"
+        return
+    if results.settings["mode"] == "fanout":
+        sent = format_count(results.achieved_rate)
+        yield "messages/s", f"{sent} sent, {format_count(results.messages_per_second)} delivered"
+        yield "MB/s", f"{results.bytes_per_second / 1e6:,.2f} delivered (payload)"
+        return
     if results.open_loop:
         asked, sent = format_count(results.asked_rate or 0), format_count(results.achieved_rate)
         answered = format_count(results.messages_per_second)
@@ -138,6 +149,26 @@ def columns(*texts: str) -> str:
     return "".join(f"{text:26}" for text in texts).rstrip()
 
 
+def delivery_rows(results: Results) -> Iterator[Row]:
+    """How far messages came, and how evenly."""
+    if results.settings["mode"] == "fanout":
+        owed, came = results.expected, results.counts["received"]
+        share = f"{100 * came / owed:.2f} %" if owed else "nothing was owed"
+        yield "reach", f"{format_count(came)} of {format_count(owed)} deliveries, {share}"
+        yield "last subscriber", spread_of(results.last_subscriber)
+    if results.settings["mode"] in ("fanout", "recv"):
+        yield "between messages", spread_of(results.histogram("interarrival"))
+        if results.counts["gaps"]:
+            seconds = results.settings["gap_seconds"]
+            yield "gaps", f"{format_count(results.counts['gaps'])} longer than {seconds:g} s"
+
+
+def spread_of(histogram: Histogram) -> str:
+    """p50, p99 and maximum in a line."""
+    p50, p99 = (format_duration(ns) for ns in histogram.percentiles([50.0, 99.0]))
+    return f"p50 {p50}, p99 {p99}, max {format_duration(histogram.maximum)}"
+
+
 def error_rows(results: Results) -> Iterator[Row]:
     """What went wrong, and on whose side."""
     if not results.server_errors and not results.generator_errors:
@@ -172,9 +203,7 @@ def cpu_rows(results: Results) -> Iterator[Row]:
         shares + (" of a core" if len(results.workers) == 1 else " of a core each"),
     )
     if results.open_loop:
-        p50, p99 = (format_duration(ns) for ns in results.histogram("lag").percentiles([50, 99]))
-        longest = format_duration(results.histogram("lag").maximum)
-        yield "schedule lag", f"p50 {p50}, p99 {p99}, max {longest}"
+        yield "schedule lag", spread_of(results.histogram("lag"))
     if results.target_cpu_percent is None:
         return
     share = f"{results.target_cpu_percent:.0f} % of a core"
@@ -194,7 +223,7 @@ def verdict_rows(results: Results) -> Iterator[Row]:
 
 def notes(results: Results) -> Iterator[str]:
     """What a reader of the numbers must know."""
-    if not results.open_loop:
+    if not results.open_loop and results.counts["sent"]:
         yield (
             f"Closed loop, {results.settings['in_flight']} in flight: coordinated omission "
             "applies; a server that stalls is asked less often while it stalls."
@@ -217,12 +246,13 @@ def rows(results: Results) -> Iterator[Row]:
     """All lines of the table, in order."""
     yield from load_rows(results)
     yield from connection_rows(results)
-    if results.counts["sent"]:
+    if results.counts["sent"] or results.counts["received"]:
         yield from throughput_rows(results)
         yield from latency_rows(results)
+    yield from delivery_rows(results)
     yield from error_rows(results)
     yield from cpu_rows(results)
-    if results.counts["sent"]:
+    if results.counts["sent"] or results.counts["received"]:
         yield from verdict_rows(results)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any
 
 from wsfast.loadgen.hdrblob import from_dict
@@ -44,6 +45,7 @@ COUNTERS = (
     "backlog",
     "reads",
     "reconnected",
+    "gaps",
     "window_sent",
 )
 
@@ -87,6 +89,7 @@ class Results:
             "warmup" those of the warm-up, "lag" from due to left (open loop only).
         censored_ns: everything from here on is a lower bound, as messages that were not answered
             are recorded with the time that they had waited; None: all were answered.
+        worst: of each published message its slowest delivery, in ns; 0: there was none.
         intervals: of each worker its seconds, as `wsfast.loadgen.intervals` keeps them.
         server_errors: by kind, what the server or the network did.
         generator_errors: by kind, what this host could not do.
@@ -104,6 +107,7 @@ class Results:
     histograms: dict[str, Histogram] = dataclasses.field(default_factory=dict)
     censored_ns: int | None = None
     intervals: list[list[dict[str, Any]]] = dataclasses.field(default_factory=list)
+    worst: list[int] = dataclasses.field(default_factory=list)
     server_errors: collections.Counter[str] = dataclasses.field(
         default_factory=collections.Counter
     )
@@ -130,6 +134,7 @@ class Results:
         if part["censored_ns"] is not None:
             self.censored_ns = min(part["censored_ns"], self.censored_ns or part["censored_ns"])
         self.intervals.append(part["intervals"])
+        self.worst = [max(pair) for pair in zip_longest(self.worst, part["worst"], fillvalue=0)]
         self.server_errors.update(part["errors"]["server"])
         self.generator_errors.update(part["errors"]["generator"])
         self.workers.append(Worker(**part["worker"]))
@@ -143,6 +148,23 @@ class Results:
     def latency(self) -> Histogram:
         """The round trips that count: from intended time; of a closed loop from actual time."""
         return self.histogram("intended" if self.open_loop else "actual")
+
+    @property
+    def subscribers(self) -> int:
+        """Open connections that published nothing."""
+        return max(0, self.counts["opened"] - int(self.settings.get("lanes", 0)))
+
+    @property
+    def expected(self) -> int:
+        """Deliveries that a fanout owes: every message to every subscriber of its topic."""
+        return self.counts["sent"] * self.subscribers // int(self.settings["topics"])
+
+    @property
+    def last_subscriber(self) -> Histogram:
+        """Of each message how long it took until the last subscriber had it."""
+        histogram = Histogram()
+        histogram.record_all(filter(None, self.worst))
+        return histogram
 
     @property
     def handshake(self) -> Histogram:

@@ -21,9 +21,11 @@ from typing import Any
 from wsfast.echo.limits import raise_descriptor_limit
 from wsfast.loadgen.channel import LineReader, write_line
 from wsfast.loadgen.echoing import EchoEngine
+from wsfast.loadgen.fanning import FanEngine
 from wsfast.loadgen.hdrblob import to_dict
 from wsfast.loadgen.intervals import Intervals
 from wsfast.loadgen.plan import Plan
+from wsfast.loadgen.results import COUNTERS
 from wsfast.loop import Loop
 from wsfast.selector import EpollSelector
 
@@ -89,7 +91,8 @@ class Session:
         self._sent_before = 0
         self._selector = EpollSelector()
         self._selector.register(commands.fd, selectors.EVENT_READ)
-        self.engine = EchoEngine(Loop(self._selector), plan)
+        engine = FanEngine if plan.mode in ("fanout", "recv") else EchoEngine
+        self.engine: EchoEngine | FanEngine = engine(Loop(self._selector), plan)
         self.intervals = Intervals(self.engine.latency)
 
     def run(self) -> None:
@@ -225,7 +228,7 @@ class Session:
 
     def result(self) -> dict[str, Any]:
         """Everything that was counted, ready for JSON."""
-        counts = self.engine.counts()
+        counts = {**dict.fromkeys(COUNTERS, 0), **self.engine.counts()}
         errors: dict[str, collections.Counter[str]] = {
             "server": collections.Counter(),
             "generator": collections.Counter(),
@@ -248,6 +251,7 @@ class Session:
             "histograms": {name: to_dict(each) for name, each in self.engine.histograms().items()},
             "censored_ns": self.engine.censored_ns if counts["censored"] else None,
             "intervals": self.intervals.rows,
+            "worst": getattr(self.engine, "worst", []),
             "errors": errors,
             "worker": {
                 "pid": os.getpid(),

@@ -1,0 +1,33 @@
+from typing import final
+
+from wsfast.loadgen.histogram import Histogram
+from wsfast.loadgen.plan import Plan
+from wsfast.loadgen.scheduled import ScheduledConnection, ScheduledEngine
+from wsfast.loop import Loop
+
+__all__ = ["MARK_BYTES", "FanConnection", "FanEngine", "find_mark"]
+
+MARK_BYTES: int
+
+def find_mark(payload: bytes) -> tuple[int, int, int] | None: ...
+
+@final
+class FanConnection(ScheduledConnection): ...
+
+@final
+class FanEngine(ScheduledEngine):
+    def __init__(self, loop: Loop, plan: Plan) -> None: ...
+    @property
+    def latency(self) -> Histogram: ...
+    @property
+    def actual(self) -> Histogram: ...
+    @property
+    def intended(self) -> Histogram: ...
+    @property
+    def warmup(self) -> Histogram: ...
+    @property
+    def interarrival(self) -> Histogram: ...
+    @property
+    def worst(self) -> list[int]: ...
+    @property
+    def censored_ns(self) -> int: ...

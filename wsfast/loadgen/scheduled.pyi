@@ -1,0 +1,16 @@
+from typing import final
+
+from wsfast.loadgen.engine import Engine, LoadConnection
+from wsfast.loadgen.histogram import Histogram
+from wsfast.loadgen.pacer import Pacer
+
+__all__ = ["EnginePacer", "ScheduledConnection", "ScheduledEngine"]
+
+class ScheduledConnection(LoadConnection): ...
+
+@final
+class EnginePacer(Pacer): ...
+
+class ScheduledEngine(Engine):
+    @property
+    def lag(self) -> Histogram: ...
