@@ -55,6 +55,9 @@ def test_the_cpu_time_of_the_target(server):
     results = coordinator_for(plan, 1, target_pid=server.pid).run()
     assert 0.0 < results.target_cpu_seconds < 5.0
     assert results.messages_per_target_cpu_second > 1000
+    assert results.target_after.processes >= 1
+    assert results.target_after.rss_bytes > 1 << 20
+    assert results.target_grown_bytes is not None
 
 
 def test_a_target_that_is_gone(server):

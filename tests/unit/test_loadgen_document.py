@@ -14,6 +14,7 @@ module = pytest.importorskip("wsfast.loadgen.document")
 from wsfast.loadgen.hdrblob import from_dict  # noqa: E402
 from wsfast.loadgen.histogram import Histogram  # noqa: E402
 from wsfast.loadgen.results import Results, Worker  # noqa: E402
+from wsfast.loadgen.target import Sample  # noqa: E402
 
 
 def results_of(*, rate=None, **fields):
@@ -85,7 +86,25 @@ def test_an_open_loop():
         "cpu_seconds": None,
         "cpu_percent": None,
         "messages_per_cpu_second": None,
+        "processes": 1,
+        "rss_bytes": None,
+        "rss_per_connection": None,
+        "descriptors": None,
     }
+
+
+def test_the_health_of_the_target():
+    found = document(
+        results_of(
+            target_pid=9,
+            target_cpu_seconds=1.0,
+            target_after=Sample(7.0, 3, 1 << 20, 40),
+            target_grown_bytes=4096,
+        )
+    )["target"]
+    assert (found["cpu_percent"], found["messages_per_cpu_second"]) == (50.0, 3.0)
+    assert (found["processes"], found["rss_bytes"], found["descriptors"]) == (3, 1 << 20, 40)
+    assert found["rss_per_connection"] == 1024.0
 
 
 def test_the_verdict_and_its_reasons():

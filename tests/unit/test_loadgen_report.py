@@ -13,6 +13,7 @@ report = pytest.importorskip("wsfast.loadgen.report")
 
 from wsfast.loadgen.histogram import Histogram  # noqa: E402
 from wsfast.loadgen.results import Results, Worker  # noqa: E402
+from wsfast.loadgen.target import Sample  # noqa: E402
 
 
 class Terminal(io.StringIO):
@@ -153,6 +154,22 @@ def test_the_target():
     assert line_of(text, "target CPU") == "25 % of a core (process 42)"
     assert line_of(text, "messages per target CPU-second") == "20"
     assert "target CPU" not in printed(results_of(target_pid=42))
+
+
+@pytest.mark.parametrize(
+    ("opened", "said"), [(10, "20 MiB"), (2000, "20 MiB, grew by 2 KiB a connection")]
+)
+def test_the_memory_of_the_target(opened, said):
+    after = Sample(1.0, 1, 20 << 20, 50)
+    results = results_of(
+        asked=opened,
+        opened=opened,
+        target_pid=42,
+        target_cpu_seconds=0.5,
+        target_after=after,
+        target_grown_bytes=2048 * opened,
+    )
+    assert line_of(printed(results), "target memory") == said
 
 
 OPEN = {"rate": 1000.0, "arrivals": "poisson"}

@@ -11,6 +11,7 @@ pytest.importorskip("hdrh")
 
 from wsfast.loadgen.histogram import Histogram
 from wsfast.loadgen.results import Results, Worker
+from wsfast.loadgen.target import Sample
 from wsfast.loadgen.verdict import GENERATOR_BOUND, SERVER_BOUND, VALID, judge
 
 
@@ -81,7 +82,10 @@ def test_the_generator_is_looked_at_first():
 )
 def test_a_target_without_time_to_spare(seconds, processes, name):
     results = results_of(
-        rate=None, target_pid=1, target_cpu_seconds=seconds, target_processes=processes
+        rate=None,
+        target_pid=1,
+        target_cpu_seconds=seconds,
+        target_after=Sample(9.0, processes, 1 << 20, None),
     )
     assert judge(results).name == name
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from wsfast.loadgen.channel import LineReader, write_line
-from wsfast.loadgen.cpu import cpu_seconds
 from wsfast.loadgen.plan import Plan
 from wsfast.loadgen.results import Results
+from wsfast.loadgen.target import Sample, sample
 
 __all__ = ["Coordinator", "CouldNotRun"]
 
@@ -85,7 +85,7 @@ class Coordinator:
     Args:
         plans: one for each worker.
         settings: what the results show as asked for.
-        target_pid: process whose CPU time is read over the window, or None.
+        target_pid: process whose health is looked at, or None.
         on_progress: called with the monotonic time in seconds and the sums of the workers.
     """
 
@@ -104,8 +104,7 @@ class Coordinator:
         self._selector = selectors.DefaultSelector()
         self._signals = 0
         self._started = False
-        self._target_before: float | None = None
-        self._target_after: float | None = None
+        self._target: dict[str, Sample | None] = {}  # by when: "idle", "before", "after"
 
     def run(self) -> Results:
         """Run to the end, or until SIGINT or SIGTERM; a second signal gives the workers up.
@@ -115,6 +114,7 @@ class Coordinator:
             KeyboardInterrupt: the second signal came.
             ValueError: this is not the main thread, which alone can handle signals.
         """
+        self._look_at_target("idle")
         with self._handling_signals(), self._selector:
             try:
                 for plan in self._plans:
@@ -176,10 +176,10 @@ class Coordinator:
                 worker.send({"stop": True})
         if not self._started and self._all("connected"):
             self._start()
-        if self._target_before is None and self._all("warm"):
-            self._target_before = self._target_cpu()
-        if self._started and self._target_after is None and self._all("measured"):
-            self._target_after = self._target_cpu()
+        if self._all("warm"):
+            self._look_at_target("before")
+        if self._started and self._all("measured"):
+            self._look_at_target("after")
         if self._on_progress is not None:
             self._on_progress(time.monotonic(), self._progress())
 
@@ -192,13 +192,9 @@ class Coordinator:
         for worker in self._workers:
             worker.send({"start_ns": start_ns})
 
-    def _target_cpu(self) -> float | None:
-        if self._results.target_pid is None:
-            return None
-        try:
-            return cpu_seconds(self._results.target_pid)
-        except OSError:
-            return None
+    def _look_at_target(self, when: str) -> None:
+        if self._results.target_pid is not None and when not in self._target:
+            self._target[when] = sample(self._results.target_pid)
 
     def _progress(self) -> dict[str, int]:
         names = ("asked", "opened", "failed", "sent", "received")
@@ -218,6 +214,10 @@ class Coordinator:
         for worker in self._workers:
             assert worker.result is not None
             results.add(worker.result)
-        if self._target_before is not None and self._target_after is not None:
-            results.target_cpu_seconds = self._target_after - self._target_before
+        idle, before, after = (self._target.get(when) for when in ("idle", "before", "after"))
+        if before is not None and after is not None:
+            results.target_cpu_seconds = after.cpu_seconds - before.cpu_seconds
+            results.target_after = after
+        if before is not None and idle is not None:
+            results.target_grown_bytes = before.rss_bytes - idle.rss_bytes
         return results

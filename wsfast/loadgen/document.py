@@ -54,6 +54,7 @@ def document_of(results: Results) -> dict[str, Any]:
             "failed": results.failed,
             "reconnected": results.counts["reconnected"],
             "seconds": results.connect_seconds,
+            "per_second": results.connects_per_second,
             "handshake": figures(results.handshake),
         },
         "errors": {
@@ -131,11 +132,16 @@ def target(results: Results) -> dict[str, Any] | None:
     """The process given with --target-pid, or None."""
     if results.target_pid is None:
         return None
+    after = results.target_after
     return {
         "pid": results.target_pid,
         "cpu_seconds": results.target_cpu_seconds,
         "cpu_percent": results.target_cpu_percent,
         "messages_per_cpu_second": results.messages_per_target_cpu_second,
+        "processes": results.target_processes,
+        "rss_bytes": None if after is None else after.rss_bytes,
+        "rss_per_connection": results.target_bytes_per_connection,
+        "descriptors": None if after is None else after.descriptors,
     }
 
 

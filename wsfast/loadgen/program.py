@@ -18,6 +18,7 @@ COMMANDS = {
     "idle": ("ping", "idle", "Hold connections, and report those that die."),
     "fanout": ("fanout", "command", "Publish, and measure the delivery to every subscriber."),
     "recv": ("fanout", "recv", "Measure what comes by itself."),
+    "connect": ("connect", "command", "Open connections, hold them, close them."),
     "compare": ("compare", "command", "Show the figures of runs side by side."),
     "serve": ("serve", "command", "Run a test server, with faults if you like."),
     "selftest": (

@@ -17,6 +17,12 @@ __all__ = ["Progress", "failure", "print_results"]
 
 Row = tuple[str, str]
 
+#: Modes in which nothing is sent.
+SILENT = ("recv", "connect")
+
+#: From so many connections on the growth of a process tells something of each.
+TELLING = 1000
+
 #: Kinds of errors as people read them; "closed_1001" and "handshake_403" are built from the rest.
 NAMES = {
     "refused": "connection refused",
@@ -55,7 +61,7 @@ def load_rows(results: Results) -> Iterator[Row]:
     """What was asked for."""
     settings = results.settings
     kind = "text" if settings["text"] else "binary"
-    size = "" if settings["mode"] == "recv" else f", {size_of(settings)} {kind}"
+    size = "" if settings["mode"] in SILENT else f", {size_of(settings)} {kind}"
     yield "target", str(settings["url"])
     yield "load", load_of(results) + size
 
@@ -63,6 +69,8 @@ def load_rows(results: Results) -> Iterator[Row]:
 def load_of(results: Results) -> str:
     """The load in words."""
     settings = results.settings
+    if settings["mode"] == "connect":
+        return "connections are opened and held"
     if settings["mode"] == "recv":
         return "passive: nothing is sent"
     if not results.open_loop:
@@ -95,6 +103,10 @@ def connection_rows(results: Results) -> Iterator[Row]:
     yield "connections", line
     if results.handshake.total:
         yield "handshake", spread_of(results.handshake)
+    if results.settings["mode"] == "connect":
+        values = results.handshake.percentiles([percentage for _, percentage in PERCENTILES])
+        for (name, _), ns in zip(PERCENTILES, values, strict=True):
+            yield f"handshake {name}", format_duration(ns)
 
 
 def throughput_rows(results: Results) -> Iterator[Row]:
@@ -187,6 +199,8 @@ def failure(results: Results) -> str | None:
     """
     if results.counts["received"]:
         return None
+    if results.settings["mode"] == "connect" and results.counts["opened"]:
+        return None
     if results.counts["opened"]:
         what = f"no message was answered by {results.settings['url']}"
     else:
@@ -211,6 +225,12 @@ def cpu_rows(results: Results) -> Iterator[Row]:
     if results.messages_per_target_cpu_second is not None:
         efficiency = format_count(results.messages_per_target_cpu_second)
         yield "messages per target CPU-second", efficiency
+    if results.target_after is not None:
+        line = format_bytes(results.target_after.rss_bytes)
+        each = results.target_bytes_per_connection
+        if each is not None and results.counts["opened"] >= TELLING:
+            line += f", grew by {format_bytes(round(each))} a connection"
+        yield "target memory", line
 
 
 def verdict_rows(results: Results) -> Iterator[Row]:

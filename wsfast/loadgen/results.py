@@ -10,6 +10,7 @@ from typing import Any
 
 from wsfast.loadgen.hdrblob import from_dict
 from wsfast.loadgen.histogram import Histogram
+from wsfast.loadgen.target import Sample
 
 __all__ = ["BUSY_PERCENT", "COUNTERS", "PERCENTILES", "Results", "Worker"]
 
@@ -96,7 +97,8 @@ class Results:
         workers: one entry per process.
         target_pid: process whose CPU time was read, or None.
         target_cpu_seconds: CPU time of that process within the window, or None.
-        target_processes: it and its children; each may use a core.
+        target_after: how it and its children were at the end of the window, or None.
+        target_grown_bytes: how much its memory grew while the connections opened, or None.
         interrupted: whether the user stopped the run.
     """
 
@@ -117,7 +119,8 @@ class Results:
     workers: list[Worker] = dataclasses.field(default_factory=list)
     target_pid: int | None = None
     target_cpu_seconds: float | None = None
-    target_processes: int = 1
+    target_after: Sample | None = None
+    target_grown_bytes: int | None = None
     interrupted: bool = False
 
     def add(self, part: dict[str, Any]) -> None:
@@ -181,6 +184,11 @@ class Results:
         return self.counts["asked"] - self.counts["opened"]
 
     @property
+    def connects_per_second(self) -> float:
+        """Connections that opened, for each second of the connect phase."""
+        return self.counts["opened"] / self.connect_seconds if self.connect_seconds else 0.0
+
+    @property
     def messages_per_second(self) -> float:
         """Answers per second of the window."""
         return self.counts["measured"] / self.window_seconds if self.window_seconds else 0.0
@@ -221,6 +229,18 @@ class Results:
     def achieved_rate(self) -> float:
         """Messages a second that left within the window."""
         return self.counts["window_sent"] / self.window_seconds if self.window_seconds else 0.0
+
+    @property
+    def target_processes(self) -> int:
+        """The target and its children; each may use a core."""
+        return 1 if self.target_after is None else self.target_after.processes
+
+    @property
+    def target_bytes_per_connection(self) -> float | None:
+        """What the target's memory grew by for each connection that opened, or None."""
+        if self.target_grown_bytes is None or not self.counts["opened"]:
+            return None
+        return self.target_grown_bytes / self.counts["opened"]
 
     @property
     def target_cpu_percent(self) -> float | None:

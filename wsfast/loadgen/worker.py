@@ -91,7 +91,7 @@ class Session:
         self._sent_before = 0
         self._selector = EpollSelector()
         self._selector.register(commands.fd, selectors.EVENT_READ)
-        engine = FanEngine if plan.mode in ("fanout", "recv") else EchoEngine
+        engine = FanEngine if plan.mode in ("fanout", "recv", "connect") else EchoEngine
         self.engine: EchoEngine | FanEngine = engine(Loop(self._selector), plan)
         self.intervals = Intervals(self.engine.latency)
 

@@ -1,0 +1,61 @@
+"""wsfast.loadgen.connect: a storm of handshakes, held and churned, against wsfast-echo."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+if not sys.platform.startswith("linux"):
+    pytest.skip("the engine runs on epoll", allow_module_level=True)
+for package in ("click", "hdrh", "numpy", "prometheus_client", "rich"):
+    pytest.importorskip(package)
+pytest.importorskip("wsfast.loadgen.connect")
+
+
+def bench(*words):
+    command = [sys.executable, "-m", "wsfast.loadgen", "connect", *words, "-q"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+def test_a_storm():
+    done = bench("-c", "300", "-d", "200ms", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["mode"] == "connect"
+    connections = found["connections"]
+    assert connections["opened"] == connections["handshake"]["count"] == 300
+    assert connections["reconnected"] == 0
+    assert found["summary"]["sent"] == 0
+    assert found["errors"] == {"server": {}, "generator": {}}
+
+
+def test_a_rate():
+    done = bench("-c", "100", "-d", "100ms", "--connect-rate", "200", "--json")
+    connections = json.loads(done.stdout)["connections"]
+    assert 0.4 <= connections["seconds"] <= 1.0
+    assert 100 <= connections["per_second"] <= 250
+
+
+def test_churn():
+    done = bench("-c", "50", "-d", "1s", "--churn", "200ms", "--json")
+    assert done.returncode == 0, done.stderr
+    connections = json.loads(done.stdout)["connections"]
+    assert 150 <= connections["reconnected"] <= 500
+    assert connections["handshake"]["count"] == 50 + connections["reconnected"]
+
+
+def test_what_people_read():
+    done = bench("-c", "20", "-d", "100ms")
+    assert done.returncode == 0, done.stderr
+    assert "20 of 20 opened" in done.stdout
+    assert "handshake p99.9" in done.stdout
+    assert "in flight" not in done.stdout
+
+
+def test_nobody_there():
+    done = bench("ws://127.0.0.1:9/", "-c", "2", "-d", "100ms")
+    assert done.returncode == 1
+    assert "connection refused" in done.stderr
