@@ -21,6 +21,7 @@ COMMANDS = {
     "connect": ("connect", "command", "Open connections, hold them, close them."),
     "compare": ("compare", "command", "Show the figures of runs side by side."),
     "serve": ("serve", "command", "Run a test server, with faults if you like."),
+    "doctor": ("doctor", "command", "Say what this host lacks for so many connections."),
     "selftest": (
         "selftest",
         "command",

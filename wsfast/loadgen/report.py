@@ -99,7 +99,7 @@ def connection_rows(results: Results) -> Iterator[Row]:
     if results.counts["reconnected"]:
         line += f", {format_count(results.counts['reconnected'])} opened again"
     if results.connect_seconds:
-        line += f", {format_count(counts['opened'] / results.connect_seconds)}/s"
+        line += f", {format_count(results.connects_per_second)}/s"
     yield "connections", line
     if results.handshake.total:
         yield "handshake", spread_of(results.handshake)

@@ -172,8 +172,8 @@ def format_duration(ns: float) -> str:
 
 
 def format_bytes(size: int) -> str:
-    """A size for people: 20 B, 16 KiB, 1.5 MiB."""
-    for unit, step in (("MiB", 2**20), ("KiB", 2**10)):
+    """A size for people: 20 B, 16 KiB, 1.5 MiB, 3 GiB."""
+    for unit, step in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
         if size >= step:
             return f"{size / step:.4g} {unit}"
     return f"{size} B"
