@@ -59,6 +59,7 @@ EXTERNAL = {
     "click": {"loadgen", "echo"},
     "hdrh": {"loadgen"},
     "prometheus_client": {"loadgen"},
+    "tomli": {"loadgen"},
     "httptools": {"headreader", "handshake"},
 }
 

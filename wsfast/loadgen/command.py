@@ -36,8 +36,11 @@ __all__ = [
     "EXIT_INVALID",
     "EXIT_NOT_RUN",
     "EXIT_THRESHOLD",
+    "check",
     "command",
     "finish",
+    "run",
+    "target_of",
 ]
 
 EXIT_NOT_RUN = 1
@@ -99,12 +102,7 @@ def run(url: str | None, options: dict[str, Any]) -> int:
                 listener = Listener(*options["prom_listen"])
                 stack.callback(listener.close)
                 watchers.append(listener.update)
-            if url is None:
-                server = stack.enter_context(
-                    EchoServer(options["connections"], options["cpu"], options["embedded"])
-                )
-                url = server.url
-                options["target_pid"] = options["target_pid"] or server.pid
+            url = target_of(url, options, stack)
             results = measure(url, options, on_progress)
     except (CouldNotRun, OSError) as error:
         print(f"wsfast-bench: {error}", file=sys.stderr)
@@ -113,6 +111,20 @@ def run(url: str | None, options: dict[str, Any]) -> int:
         print(f"wsfast-bench: {str(error) or 'interrupted'}", file=sys.stderr)
         return EXIT_INTERRUPTED
     return finish(results, options)
+
+
+def target_of(url: str | None, options: dict[str, Any], stack: contextlib.ExitStack) -> str:
+    """The URL to measure; without one, of a server that the stack stops.
+
+    Raises:
+        OSError: the server did not start.
+    """
+    if url is not None:
+        return url
+    server = EchoServer(options["connections"], options["cpu"], options["embedded"])
+    stack.enter_context(server)
+    options["target_pid"] = options["target_pid"] or server.pid
+    return server.url
 
 
 def check(url: str | None, options: dict[str, Any]) -> None:

@@ -29,8 +29,10 @@ __all__ = [
     "LOAD_OPTIONS",
     "RESULT_OPTIONS",
     "amount",
+    "each",
     "parse_address",
     "parse_percentage",
+    "parsed",
     "with_options",
 ]
 

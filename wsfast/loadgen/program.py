@@ -19,6 +19,8 @@ COMMANDS = {
     "fanout": ("fanout", "command", "Publish, and measure the delivery to every subscriber."),
     "recv": ("fanout", "recv", "Measure what comes by itself."),
     "connect": ("connect", "command", "Open connections, hold them, close them."),
+    "search": ("search", "command", "Find the highest rate at which a condition holds."),
+    "run": ("planfile", "command", "Run the phases of a plan in TOML."),
     "compare": ("compare", "command", "Show the figures of runs side by side."),
     "serve": ("serve", "command", "Run a test server, with faults if you like."),
     "doctor": ("doctor", "command", "Say what this host lacks for so many connections."),
