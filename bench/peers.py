@@ -110,18 +110,16 @@ def sample(server: Running, scenario: Scenario, seconds: float) -> Sample:
         seconds=seconds,
         cpu=CLIENT_CPU,
     )
-    settings = {"url": server.url, "size": scenario.size}
-    results = Coordinator([plan], settings=settings, target_pid=server.pid).run()
+    results = Coordinator([plan], settings=plan.to_dict(), target_pid=server.pid).run()
     if results.interrupted:
         raise KeyboardInterrupt
     errors = results.server_errors + results.generator_errors
-    target = results.target()
-    if errors or results.failed or not (target and target["cpu_percent"]):
+    if errors or results.failed or not results.target_cpu_percent:
         raise CouldNotRun(f"errors: {dict(errors)}, {results.failed} connections failed")
     return Sample(
-        target["messages_per_cpu_second"],
+        results.messages_per_target_cpu_second or 0.0,
         results.messages_per_second,
-        target["cpu_percent"],
+        results.target_cpu_percent,
         results.workers[0].cpu_percent,
     )
 

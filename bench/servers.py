@@ -20,7 +20,17 @@ from typing import NamedTuple
 
 from wsfast.loadgen.embedded import read_address
 
-__all__ = ["SERVERS", "Absent", "Command", "Running", "available", "machine", "names", "running"]
+__all__ = [
+    "SERVERS",
+    "Absent",
+    "Command",
+    "Running",
+    "available",
+    "compiled",
+    "machine",
+    "names",
+    "running",
+]
 
 ROOT = Path(__file__).resolve().parents[1]
 PEERS = ROOT / "bench/peers"
@@ -67,14 +77,25 @@ class Running(NamedTuple):
         return int(self.url.rpartition(":")[2].rstrip("/"))
 
 
-def _limit() -> Command:
-    source, target = ROOT / "bench/limit.c", ROOT / "build/bench/limit"
+def compiled(name: str) -> Path:
+    """The program that bench/NAME.c is the source of, built if that is newer.
+
+    Raises:
+        Absent: there is no C compiler.
+    """
+    source, target = ROOT / f"bench/{name}.c", ROOT / f"build/bench/{name}"
     compiler = shutil.which(os.environ.get("CC", "gcc"))
     if compiler is None:
         raise Absent("no C compiler; set CC")
     if not target.exists() or target.stat().st_mtime < source.stat().st_mtime:
         target.parent.mkdir(parents=True, exist_ok=True)
         subprocess.run([compiler, "-std=gnu11", "-O3", source, "-o", target], check=True)
+    return target
+
+
+def _limit() -> Command:
+    target = compiled("limit")
+    compiler = os.environ.get("CC", "gcc")
     version = subprocess.run([compiler, "--version"], check=True, capture_output=True, text=True)
     return Command([str(target)], f"{version.stdout.splitlines()[0]} -O3")
 
