@@ -218,45 +218,6 @@ def test_the_load_in_words(fields, said):
     assert said in line_of(printed(results_of(settings=fields)), "load")
 
 
-def state(**fields):
-    return {"asked": 10, "opened": 0, "failed": 0, "sent": 0, "received": 0, **fields}
-
-
-def test_progress_line_by_line():
-    stream = io.StringIO()
-    progress = report.Progress(stream)
-    progress.update(100.0, state())
-    progress.update(100.5, state(opened=1))
-    progress.update(101.0, state(opened=4, failed=1))
-    progress.update(102.0, state(opened=10, sent=130, received=100))
-    progress.update(104.0, state(opened=10, sent=500, received=500))
-    progress.close()
-    assert stream.getvalue().splitlines() == [
-        "4 of 10 connected, 1 failed",
-        "100 messages, 100/s, 30 in flight",
-        "500 messages, 200/s, 0 in flight",
-    ]
-
-
-def test_progress_on_a_terminal_is_one_line():
-    stream = Terminal()
-    progress = report.Progress(stream)
-    for now in (1.0, 1.3, 1.6):
-        progress.update(now, state(opened=3))
-    progress.close()
-    assert "\n" not in stream.getvalue()
-    assert stream.getvalue().endswith("\r\x1b[K")
-
-
-def test_quiet():
-    stream = Terminal()
-    progress = report.Progress(stream, quiet=True)
-    progress.update(1.0, state())
-    progress.update(9.0, state())
-    progress.close()
-    assert stream.getvalue() == ""
-
-
 def test_a_fanout():
     text = printed(
         results_of(

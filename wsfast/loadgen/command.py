@@ -14,6 +14,7 @@ from wsfast.loadgen import export
 from wsfast.loadgen.coordinator import CouldNotRun
 from wsfast.loadgen.document import document_of
 from wsfast.loadgen.embedded import EchoServer
+from wsfast.loadgen.live import Progress
 from wsfast.loadgen.measurement import OnProgress, measure
 from wsfast.loadgen.opening import TOKEN, Opener
 from wsfast.loadgen.options import (
@@ -24,7 +25,7 @@ from wsfast.loadgen.options import (
     RESULT_OPTIONS,
     with_options,
 )
-from wsfast.loadgen.report import Progress, failure, print_results
+from wsfast.loadgen.report import failure, print_results
 from wsfast.loadgen.results import Results
 from wsfast.loadgen.thresholds import Outcome, evaluate, regressions
 from wsfast.loadgen.verdict import VALID
@@ -89,7 +90,7 @@ def run(url: str | None, options: dict[str, Any]) -> int:
     progress = Progress(sys.stderr, quiet=options["quiet"])
     watchers: list[OnProgress] = [progress.update]
 
-    def on_progress(now: float, state: dict[str, int]) -> None:
+    def on_progress(now: float, state: dict[str, Any]) -> None:
         for watcher in watchers:
             watcher(now, state)
 

@@ -39,6 +39,7 @@ class Worker:
         self.plan = plan
         self.events: set[str] = set()
         self.progress: dict[str, int] = {"asked": plan.connections}
+        self.seconds: list[dict[str, Any]] = []
         self.result: dict[str, Any] | None = None
         self.process = subprocess.Popen(
             [sys.executable, "-m", "wsfast.loadgen.worker"],
@@ -67,9 +68,17 @@ class Worker:
             self.events.add(report["event"])
             self.progress.update(report.get("progress", {}))
             self.result = report.get("result", self.result)
+            if "interval" in report:
+                self.seconds.append(report["interval"])
         if self.reader.ended and self.result is None:
             status = self.process.wait()
             raise CouldNotRun(f"a worker ended with status {status} before its result")
+
+
+def merged(rows: tuple[dict[str, Any], ...]) -> dict[str, Any]:
+    """One second of all workers, for the eye: counters add up, of latencies the worst counts."""
+    worst = ("second", "seconds", "p50", "p99", "max")
+    return {name: (max if name in worst else sum)(row[name] for row in rows) for name in rows[0]}
 
 
 def worker_environment() -> dict[str, str]:
@@ -86,7 +95,8 @@ class Coordinator:
         plans: one for each worker.
         settings: what the results show as asked for.
         target_pid: process whose health is looked at, or None.
-        on_progress: called with the monotonic time in seconds and the sums of the workers.
+        on_progress: called with the monotonic time in seconds, and a dict of the sums of the
+            workers; its "seconds" are rows of the seconds that are over.
     """
 
     def __init__(
@@ -95,7 +105,7 @@ class Coordinator:
         *,
         settings: dict[str, Any],
         target_pid: int | None = None,
-        on_progress: Callable[[float, dict[str, int]], None] | None = None,
+        on_progress: Callable[[float, dict[str, Any]], None] | None = None,
     ):
         self._plans = plans
         self._results = Results(settings=settings, target_pid=target_pid)
@@ -196,11 +206,13 @@ class Coordinator:
         if self._results.target_pid is not None and when not in self._target:
             self._target[when] = sample(self._results.target_pid)
 
-    def _progress(self) -> dict[str, int]:
+    def _progress(self) -> dict[str, Any]:
         names = ("asked", "opened", "failed", "sent", "received")
-        return {
+        sums = {
             name: sum(worker.progress.get(name, 0) for worker in self._workers) for name in names
         }
+        seconds = zip(*(worker.seconds for worker in self._workers), strict=False)
+        return {**sums, "seconds": [merged(rows) for rows in seconds]}
 
     def _end_workers(self) -> None:
         """Let those end that gave their result, kill the others."""

@@ -20,7 +20,7 @@ __all__ = ["OnProgress", "choose_workers", "measure"]
 #: Fields of a plan that are of one worker, or nobody else's business.
 PRIVATE = ("first", "cpu", "opening", "phase", "publishers", "tokens", "headers", "first_message")
 
-OnProgress = Callable[[float, dict[str, int]], None]
+OnProgress = Callable[[float, dict[str, Any]], None]
 
 
 def measure(url: str, options: dict[str, Any], on_progress: OnProgress) -> Results:

@@ -85,9 +85,9 @@ class Listener:
         self._server, self._thread = start_http_server(port, host, registry)
         self.port = int(self._server.server_port)
 
-    def update(self, now: float, progress: Mapping[str, int]) -> None:
+    def update(self, now: float, progress: Mapping[str, Any]) -> None:
         """Take in the sums of the workers; `now` is ignored."""
-        self._progress = dict(progress)
+        self._progress = {name: value for name, value in progress.items() if name != "seconds"}
 
     def close(self) -> None:
         """Answer no further scrape."""

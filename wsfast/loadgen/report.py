@@ -1,4 +1,4 @@
-"""What the user sees of a run: progress while it goes on, the table at its end."""
+"""What the user sees of a run at its end: the table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from wsfast.loadgen.results import PERCENTILES, Results
 from wsfast.loadgen.units import format_bytes, format_count, format_duration
 from wsfast.loadgen.verdict import judge
 
-__all__ = ["Progress", "failure", "print_results"]
+__all__ = ["failure", "print_results"]
 
 Row = tuple[str, str]
 
@@ -299,54 +299,3 @@ def print_results(results: Results, stream: IO[str]) -> None:
     console.print(table)
     for note in notes(results):
         console.print(note, style="yellow" if "bottleneck" in note else "dim")
-
-
-class Progress:
-    """Progress of a run: one line that is rewritten on a terminal, a line per second elsewhere.
-
-    Args:
-        stream: where to print to.
-        quiet: print nothing.
-        period_seconds: least time between two plain lines.
-    """
-
-    def __init__(self, stream: IO[str], *, quiet: bool = False, period_seconds: float = 1.0):
-        self._stream = stream
-        self._quiet = quiet
-        self._terminal = stream.isatty()
-        self._period = 0.2 if self._terminal else period_seconds
-        self._printed: float | None = None
-        self._received = 0
-
-    def update(self, now: float, state: dict[str, Any]) -> None:
-        """Show the state if it is time to.
-
-        Args:
-            now: seconds on any clock that only goes forward.
-            state: sums over the workers: asked, opened, failed, sent, received.
-        """
-        if self._printed is None:
-            self._printed = now
-        passed = now - self._printed
-        if self._quiet or passed < self._period:
-            return
-        rate = (state["received"] - self._received) / passed
-        self._received = state["received"]
-        self._printed = now
-        if state["sent"]:
-            line = (
-                f"{format_count(state['received'])} messages, {format_count(rate)}/s, "
-                f"{format_count(state['sent'] - state['received'])} in flight"
-            )
-        else:
-            line = f"{format_count(state['opened'])} of {format_count(state['asked'])} connected"
-        if state["failed"]:
-            line += f", {format_count(state['failed'])} failed"
-        self._stream.write(f"\r\x1b[K{line}" if self._terminal else f"{line}\n")
-        self._stream.flush()
-
-    def close(self) -> None:
-        """Remove the line from the terminal."""
-        if self._terminal and self._printed is not None and not self._quiet:
-            self._stream.write("\r\x1b[K")
-            self._stream.flush()

@@ -12,6 +12,7 @@ import click
 from wsfast.loadgen.command import ALONE, EXIT_NOT_RUN, check, target_of
 from wsfast.loadgen.coordinator import CouldNotRun
 from wsfast.loadgen.document import document_of
+from wsfast.loadgen.live import Progress
 from wsfast.loadgen.measurement import measure
 from wsfast.loadgen.options import (
     CONNECT_OPTIONS,
@@ -24,7 +25,6 @@ from wsfast.loadgen.options import (
     parsed,
     with_options,
 )
-from wsfast.loadgen.report import Progress
 from wsfast.loadgen.thresholds import evaluate, parse_threshold
 from wsfast.loadgen.units import format_count, format_duration, parse_count
 from wsfast.loadgen.verdict import GENERATOR_BOUND
