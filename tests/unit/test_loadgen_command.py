@@ -21,6 +21,7 @@ pytest.importorskip("click")
 command = pytest.importorskip("wsfast.loadgen.command")
 measurement = pytest.importorskip("wsfast.loadgen.measurement")
 
+from wsfast.loadgen.plan import content_of  # noqa: E402
 from wsfast.loadgen.results import Results  # noqa: E402
 
 URL = "ws://127.0.0.1:9/path"
@@ -138,6 +139,22 @@ def test_a_token_in_the_url(recorder, tmp_path):
     assert "go together" in nowhere.stderr
 
 
+def test_a_message_of_the_user(recorder, tmp_path):
+    assert invoke(URL, "-m", "grüße", "--json").exit_code == 0
+    plan = recorder.plans[0]
+    assert (content_of(plan), plan.text, plan.size) == ("grüße".encode(), True, 7)
+    path = tmp_path / "message"
+    path.write_bytes(b"\xff\x00")
+    assert invoke(URL, "-f", str(path)).exit_code == 0
+    plan = recorder.plans[0]
+    assert (content_of(plan), plan.text, plan.size) == (b"\xff\x00", False, 2)
+    as_text = invoke(URL, "-f", str(path), "-t")
+    assert as_text.exit_code == 2
+    assert "no UTF-8" in as_text.stderr
+    both = invoke(URL, "-f", str(path), "-m", "x")
+    assert "do not go together" in both.stderr
+
+
 def test_stages_say_how_long(recorder):
     assert invoke(URL, "--stages", "30s:1k,2m:0").exit_code == 0
     (plan,) = recorder.plans
@@ -195,6 +212,7 @@ def test_as_many_workers_as_descriptors_ask_for(recorder, monkeypatch):
         ([URL, "--verify", "some"], "some"),
         ([URL, "-o", "run.txt"], "ends in none of"),
         ([URL, "-H", "nonsense"], "no header like"),
+        ([URL, "-f", "absent"], "absent cannot be read"),
         ([URL, "-H", "Bad Name: x"], "Bad Name"),
         ([URL, "--subprotocol", "not a token"], "not a token"),
         ([URL, "-H", "X: {token}"], "go together"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import sys
 
 import pytest
@@ -190,3 +191,10 @@ def test_without_reconnect_a_run_ends_with_its_connections():
     results = measure(Closes(), messages=None, in_flight=1, seconds=30.0)
     assert results.counts["reconnected"] == 0
     assert results.window_seconds < 5.0
+
+
+def test_a_content_of_the_user():
+    content = base64.b64encode("grüße".encode()).decode()
+    results = measure(Server(), content=content, size=7, text=True)
+    assert results.counts["received"] == 400
+    assert not results.server_errors

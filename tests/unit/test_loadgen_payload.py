@@ -136,3 +136,13 @@ def test_how_much_is_verified(verify, shorter, changed):
 def test_what_no_payload_can_be(options, message):
     with pytest.raises(ValueError, match=message):
         payload.Payload(bytes(20), **options)
+
+
+def test_a_content_of_the_user_is_sent_as_it_is():
+    content = "grüße".encode()
+    found = payload.Payload(content, text=True, stamped=False)
+    assert found.message_bytes(5, 7) == found.message_bytes(0, 0) == content
+    assert found.matches(content, 1, 2)
+    assert not found.matches(content[:-1] + b"x", 1, 2)
+    assert not found.matches(content + b"x", 1, 2)
+    assert payload.Payload(b"", stamped=False).matches(b"", 0, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import sys
@@ -28,6 +29,7 @@ from wsfast.loadgen.options import (
 from wsfast.loadgen.report import failure, print_results
 from wsfast.loadgen.results import Results
 from wsfast.loadgen.thresholds import Outcome, evaluate, regressions
+from wsfast.loadgen.units import Sizes
 from wsfast.loadgen.verdict import VALID
 from wsfast.url import parse_url
 
@@ -171,12 +173,36 @@ def check_handshake(url: str, options: dict[str, Any]) -> None:
         raise click.UsageError("wss:// needs TLS, which wsfast-bench does not speak; use ws://")
 
 
+def check_content(options: dict[str, Any]) -> None:
+    """Refuse contents that contradict each other, and fill in what follows from them.
+
+    Raises:
+        click.UsageError: with the option and the rule.
+    """
+    options["content"] = None
+    message, read = options.get("message"), options.get("message_file")
+    if message is not None and read is not None:
+        raise click.UsageError("--message and --file do not go together")
+    content: bytes | None = read if message is None else message.encode()
+    if content is None:
+        return
+    options["text"] = options["text"] or message is not None
+    if options["text"]:
+        try:
+            content.decode()
+        except UnicodeDecodeError as error:
+            raise click.UsageError(f"--file with --text: it is no UTF-8: {error}") from None
+    options["size"] = Sizes(len(content))
+    options["content"] = base64.b64encode(content).decode("ascii")
+
+
 def check_load(options: dict[str, Any]) -> None:
     """Refuse a load that contradicts itself, and fill in what follows from the rest.
 
     Raises:
         click.UsageError: with the option and the rule.
     """
+    check_content(options)
     stages, rate = options["stages"], options["rate"]
     if stages is not None:
         if options["duration"] is not None:

@@ -262,6 +262,7 @@ cdef class EchoEngine(ScheduledEngine):
             least=plan.least_size,
             mean=plan.mean_size,
             verify=plan.verify,
+            stamped=plan.content is None,
         )
         self.pings = plan.mode == "ping"
         self.in_flight = plan.in_flight

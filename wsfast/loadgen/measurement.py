@@ -18,7 +18,10 @@ from wsfast.url import parse_url
 __all__ = ["OnProgress", "choose_workers", "measure"]
 
 #: Fields of a plan that are of one worker, or nobody else's business.
-PRIVATE = ("first", "cpu", "opening", "phase", "publishers", "tokens", "headers", "first_message")
+PRIVATE = (
+    *("first", "cpu", "opening", "phase", "publishers"),
+    *("tokens", "headers", "first_message", "content"),
+)
 
 OnProgress = Callable[[float, dict[str, Any]], None]
 
@@ -62,6 +65,7 @@ def measure(url: str, options: dict[str, Any], on_progress: OnProgress) -> Resul
         stages=options["stages"] or (),
         arrivals=options["arrivals"],
         think_seconds=options["think"] or 0.0,
+        content=options["content"],
         size=options["size"].most,
         least_size=options["size"].least,
         mean_size=options["size"].mean,

@@ -33,6 +33,7 @@ __all__ = [
     "parse_address",
     "parse_percentage",
     "parsed",
+    "read_message",
     "with_options",
 ]
 
@@ -150,6 +151,21 @@ def read_tokens(path: str) -> list[str]:
     return tokens
 
 
+def read_message(path: str) -> bytes:
+    """What a file holds.
+
+    Raises:
+        ValueError: it cannot be read, or is too long for a message.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+    if len(content) > MAX_SIZE:
+        raise ValueError(f"{path} holds {len(content)} bytes, more than {MAX_SIZE}")
+    return content
+
+
 def parse_percentage(text: str) -> float:
     """Read "10%" or "10".
 
@@ -197,6 +213,21 @@ LOAD_OPTIONS = (
         default="20",
         show_default=True,
         help="Payload bytes of a message: 512, 20-2k, or exp:512 (the mean).",
+    ),
+    click.option(
+        "-m",
+        "--message",
+        "message",
+        metavar="TEXT",
+        help="Send this text, not random bytes.",
+    ),
+    click.option(
+        "-f",
+        "--file",
+        "message_file",
+        callback=parsed(read_message),
+        metavar="FILE",
+        help="Send what it holds; with -t as text.",
     ),
     click.option(
         "-r",

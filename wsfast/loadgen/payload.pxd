@@ -15,6 +15,7 @@ cdef class Payload:
     cdef readonly size_t size     # of the longest payload, in bytes
     cdef readonly size_t least    # of the shortest one, if sizes vary evenly; else `size`
     cdef readonly double mean     # of exponentially distributed sizes; else 0
+    cdef size_t stamped_bytes     # of every message: 8, or 0 if all are the same
     cdef Verify verify            # what makes a message an answer
     cdef uint8_t *message         # the payload; the stamp is written over its first bytes
 

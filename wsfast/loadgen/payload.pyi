@@ -14,6 +14,7 @@ class Payload:
         least: int | None = None,
         mean: float | None = None,
         verify: str = "full",
+        stamped: bool = True,
     ) -> Self: ...
     @property
     def opcode(self) -> int: ...

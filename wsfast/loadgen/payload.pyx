@@ -59,6 +59,8 @@ cdef class Payload:
         mean: of sizes that are exponentially distributed (the content is the longest), the mean
             in bytes; None: they are not.
         verify: how an answer is checked: "full", "length", or "none".
+        stamped: False: the content is sent as it is, every message the same; then nothing tells
+            an answer from its neighbours, and text may be any UTF-8.
 
     Raises:
         ValueError: the content of a text message is not ASCII, the sizes are out of range, or
@@ -73,6 +75,7 @@ cdef class Payload:
         least=None,
         mean=None,
         str verify="full",
+        bint stamped=True,
     ):
         if verify not in VERIFY:
             raise ValueError(f"verify is {', '.join(VERIFY)}, not {verify!r}")
@@ -88,7 +91,8 @@ cdef class Payload:
         if self.message == NULL:
             raise MemoryError(f"no memory for a payload of {self.size} bytes")
         memcpy(self.message, PyBytes_AS_STRING(content), self.size)
-        if text and not content.isascii():
+        self.stamped_bytes = STAMP_BYTES if stamped else 0
+        if stamped and text and not content.isascii():
             raise ValueError("the content of a text message must be ASCII")
         self.opcode = TEXT if text else BINARY
 
@@ -120,13 +124,15 @@ cdef class Payload:
 
     cdef const uint8_t *stamped(self, uint32_t sequence, uint32_t number) noexcept nogil:
         cdef uint64_t stamp = self.stamp(sequence, number)
-        memcpy(self.message, &stamp, STAMP_BYTES)
+        memcpy(self.message, &stamp, self.stamped_bytes)
         return self.message
 
     cdef bint is_echo(
         self, const uint8_t *payload, size_t size, uint32_t sequence, uint32_t number
     ) noexcept nogil:
         cdef uint64_t expected, found
+        if not self.stamped_bytes:
+            return memcmp(payload, self.message, size) == 0
         if size < STAMP_BYTES:
             expected = self.stamp(sequence, number)
             return memcmp(payload, &expected, size) == 0

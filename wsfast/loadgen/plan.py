@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import dataclasses
 import ipaddress
@@ -75,6 +76,7 @@ class Plan:
         arrivals: of the schedule: "constant" or "poisson".
         phase: 0 to 1: where in its first gap the schedule of this worker starts.
         think_seconds: of a closed loop: from an answer to the next message of its connection.
+        content: what every message holds, in base64; None: a stamp and random bytes.
         size: payload bytes of a message; where they vary, of the longest one.
         least_size: sizes are evenly distributed from here to `size`; None: they are not.
         mean_size: sizes are exponentially distributed around it; None: they are not.
@@ -117,6 +119,7 @@ class Plan:
     arrivals: str = "constant"
     phase: float = 0.0
     think_seconds: float = 0.0
+    content: str | None = None
     size: int = 20
     least_size: int | None = None
     mean_size: float | None = None
@@ -264,11 +267,15 @@ def schedule_of(plan: Plan, worker: int, workers: int) -> dict[str, Any]:
 
 
 def content_of(plan: Plan) -> bytes:
-    """What every message of a worker starts from: printable ASCII for text, random bytes else.
+    """What every message of a worker starts from: what the plan says, or random content.
+
+    Random content is printable ASCII for text, random bytes else.
 
     A stamp is written over its first eight bytes (see wsfast.loadgen.payload).
     """
     source = random.Random(plan.seed)
+    if plan.content is not None:
+        return base64.b64decode(plan.content)
     if plan.text:
         return bytes(source.choices(range(0x20, 0x7F), k=plan.size))
     return source.randbytes(plan.size)
