@@ -43,20 +43,50 @@ def parser() -> argparse.ArgumentParser:
     each.add_argument("libraries", nargs="*", help="names as on the package index (default: all)")
     said = "time each library's own calls with and without"
     each = commands.add_parser("bench", help=said, description=said)
-    each.add_argument("--rounds", type=int, default=11, help="turns of each state (default: 11)")
+    turns = "turns of each state (default: 11)"
+    each.add_argument("--rounds", type=at_least_one, default=11, help=turns)
     each.add_argument("libraries", nargs="*", help="names as on the package index (default: all)")
     said = "compare replacements and originals on random inputs"
     each = commands.add_parser("selftest", help=said, description=said)
-    each.add_argument("--seconds", type=float, default=1, help="for each (default: 1)")
+    each.add_argument("--seconds", type=positive, default=1, help="for each (default: 1)")
     each.add_argument("--seed", type=int, help="to repeat a run (default: a new one)")
     each.add_argument("--level", choices=LEVELS, help="how deep (default: both, in turn)")
     each.add_argument("libraries", nargs="*", help="names as on the package index (default: all)")
     said = "run a program with the speedups in, and in every Python that it starts"
-    each = commands.add_parser("run", help=said, description=said)
+    each = commands.add_parser("run", help=said, description=said, allow_abbrev=False)
     each.add_argument("--level", choices=LEVELS, help="how deep (default: frames)")
     each.add_argument("--only", default="", help="libraries, with commas (default: all)")
-    each.add_argument("words", nargs=argparse.REMAINDER, help="-m module, script.py or a program")
+    said = "-m module, script.py or a program, and its arguments"
+    each.add_argument("words", nargs="*", metavar="word", help=said)
     return top
+
+
+def own_words(arguments: Sequence[str]) -> int:
+    """How many words are ours: those of the program that `run` starts are not looked at."""
+    place = len(arguments)
+    if arguments[:1] == ["run"]:
+        place = 1
+        while place < len(arguments) and arguments[place].startswith(("--", "-h")):
+            if arguments[place] == "--":
+                break
+            place += 2 if arguments[place] in ("--level", "--only") else 1
+    return place
+
+
+def at_least_one(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on")
+    return int(text)
+
+
+def positive(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
+    return number
 
 
 def import_installed(names: Sequence[str]) -> None:
@@ -64,8 +94,21 @@ def import_installed(names: Sequence[str]) -> None:
     for report in status(*names):
         library = registry.library(report.library)
         for part in library.target.parts if version_of(library.target) else ():
-            with contextlib.suppress(ImportError):
+            with contextlib.suppress(Exception):
                 importlib.import_module(part.trigger)
+
+
+def installed_ones(names: Sequence[str]) -> list[str]:
+    """The named libraries; without names those that are installed.
+
+    Raises:
+        ValueError: a named one is not installed.
+    """
+    reports = status(*names)
+    for each in reports:
+        if names and not each.version:
+            raise ValueError(f"{each.library} is not installed")
+    return [each.library for each in reports if each.version]
 
 
 def show_status(options: argparse.Namespace) -> int:
@@ -79,25 +122,31 @@ def show_status(options: argparse.Namespace) -> int:
 
 def show_bench(options: argparse.Namespace) -> int:
     rows = []
-    for report in status(*options.libraries):
-        if report.version:
-            rows += measure(registry.library(report.library), rounds=options.rounds)
+    for name in installed_ones(options.libraries):
+        try:
+            rows += measure(registry.library(name), rounds=options.rounds)
+        except ImportError as error:
+            print(f"{name} cannot be imported: {error}", file=sys.stderr)
     print(rows_as_table(rows))
     return 0
 
 
 def show_selftest(options: argparse.Namespace) -> int:
-    """Returns 0 if every replacement agreed, 1 if one did not."""
+    """Returns 0 if every replacement agreed, 1 if one did not or was refused."""
+    names = installed_ones(options.libraries)
     seed = random.SystemRandom().randrange(2**32) if options.seed is None else options.seed
     print(f"seed {seed}", flush=True)
     failed = 0
     for level in [options.level] if options.level else LEVELS:
         install(*options.libraries, level=level)
-        import_installed(options.libraries)
-        for report in status(*options.libraries):
+        import_installed(names)
+        for report in status(*names):
+            for refusal in registry.library(report.library).refusals:
+                failed += 1
+                print(f"{report.library:18} {level:8} refused: {refusal}")
             if report.state == "active":
                 failed += not selftest_one(report.library, level, seed, options.seconds)
-            elif report.version:
+            elif report.state != "refused":
                 print(f"{report.library:18} {level:8} {report.state}: {report.note}")
     return 1 if failed else 0
 
@@ -134,7 +183,11 @@ COMMANDS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code: 2 for a wrong command line."""
-    options = parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    place = own_words(words)
+    options = parser().parse_args(words[:place])
+    if words[place:]:
+        options.words = words[place:]
     try:
         return COMMANDS[options.command](options)
     except (ValueError, SpeedupsError) as error:

@@ -28,8 +28,8 @@ def version_of(target: Target) -> str | None:
     import importlib.metadata
 
     try:
-        return importlib.metadata.version(target.library)
-    except importlib.metadata.PackageNotFoundError:
+        return importlib.metadata.version(target.library) or None
+    except (importlib.metadata.PackageNotFoundError, KeyError):  # the latter: a broken METADATA
         return None
 
 
@@ -76,6 +76,8 @@ def judge(slot: Slot, original: object) -> None:
     Raises:
         Refused: naming what differs.
     """
+    if hasattr(_plain(original), "__wrapped__"):  # inspect would look through it
+        raise Refused(f"{slot.where}: somebody else has wrapped it")
     if slot.parameters is not None:
         import inspect
 
@@ -86,12 +88,27 @@ def judge(slot: Slot, original: object) -> None:
     if slot.fingerprints:
         mark = fingerprint(original)
         if mark not in slot.fingerprints:
-            raise Refused(f"{slot.where}: its source (fingerprint {mark}) was not tested")
+            told = f"its source (fingerprint {mark}) was not tested" if mark else "has no source"
+            raise Refused(f"{slot.where}: {told}")
 
 
 def unwrapped(original: Any) -> Any:
     """The function in a classmethod or staticmethod; anything else as it is."""
     return original.__func__ if isinstance(original, classmethod | staticmethod) else original
+
+
+def _plain(original: Any) -> Any:
+    """The library's own function, also where it is replaced by ours already."""
+    function = unwrapped(original)
+    while _is_ours(function):
+        function = unwrapped(function.__wrapped__)
+    return function
+
+
+def _is_ours(function: Any) -> bool:
+    """Not so a tracer's wrapper around ours: it copies or forwards the marks, and wraps ours."""
+    marked = getattr(function, "__wsfast__", None)
+    return marked is not None and marked is getattr(function, "__wrapped__", None)
 
 
 def fingerprint(original: object) -> str:
@@ -109,7 +126,11 @@ def fingerprint(original: object) -> str:
         source = inspect.getsource(inspect.unwrap(unwrapped(original)))
     except (OSError, TypeError):
         return ""
-    tree = ast.parse(textwrap.dedent(source))
+    try:
+        body = ast.parse(textwrap.dedent(source)).body
+    except IndentationError:  # a string or a comment in it stands further left
+        body = getattr(ast.parse(f"if 1:\n{source}").body[0], "body", [])
+    tree = ast.Module(body=body, type_ignores=[])
     return hashlib.sha256(repr(_essence(tree)).encode()).hexdigest()[:12]
 
 
@@ -125,6 +146,8 @@ def _essence(node: object) -> object:
     }
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         fields["body"] = node.body[1:] if ast.get_docstring(node) is not None else node.body
+    if isinstance(node, ast.JoinedStr):  # CPython 3.12 ends a format with an empty string
+        fields["values"] = [each for each in node.values if getattr(each, "value", None) != ""]
     if isinstance(node, ast.Constant):
         fields["value"] = (type(node.value).__name__, repr(node.value))
     return type(node).__name__, [(name, _essence(value)) for name, value in fields.items()]

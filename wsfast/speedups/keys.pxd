@@ -7,7 +7,7 @@ from libc.stdint cimport uint32_t
 cdef class KeySource:
     cdef dict _namespace           # the module's
     cdef str _name                 # of the function in it
-    cdef object _usual             # the function that was there at install
+    cdef object _usual             # the function that was there at install; None: not its own
 
     # One key as memcpy leaves it: from the pool of wsfast.frame while the function is the usual
     # one, else from whatever a test or an application put in its place. Raises what that raises,

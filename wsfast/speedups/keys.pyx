@@ -28,6 +28,8 @@ cdef class KeySource:
         self._namespace = module.__dict__
         self._name = name
         self._usual = self._namespace[name]
+        if getattr(self._usual, "__module__", None) not in (module.__name__, "posix", "nt"):
+            self._usual = None  # replaced before we came
 
     cdef int take(self, uint32_t *key) except -1:
         cdef void *current = <void *>PyDict_GetItem(self._namespace, self._name)
@@ -36,7 +38,7 @@ cdef class KeySource:
         return self._take_replaced(key)
 
     cdef int _take_replaced(self, uint32_t *key) except -1:
-        cdef bytes data = bytes(self._namespace[self._name](4))
+        cdef bytes data = bytes(memoryview(self._namespace[self._name](4)))
         if len(data) != 4:
             raise ValueError(f"a masking key is 4 bytes (RFC 6455 section 5.3), not {len(data)}")
         memcpy(key, <const char *>data, 4)

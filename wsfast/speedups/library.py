@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .guard import Refused, find, judge, version_of, version_problem
-from .hook import is_imported
+from .hook import is_imported, namespace, wait_for_import
 from .report import Report, State
 from .target import LEVELS, Level, Part, Slot, Target
 
@@ -66,7 +67,9 @@ class Library:
         self.wish: Wish | None = None
         self._filled: dict[str, list[Filled]] = {}  # by trigger
         self._levels: dict[str, Level] = {}
-        self._problems: dict[str, tuple[State, str]] = {}
+        self._problems: dict[str, tuple[State, str]] = {}  # by trigger
+        self._covered: list[Filled] = []  # somebody has patched over ours, and may call it
+        self._supplied: dict[str, ModuleType] = {}  # in sys.modules, by name
 
     @property
     def triggers(self) -> frozenset[str]:
@@ -84,52 +87,107 @@ class Library:
         if self.wish is not None and self.wish.level != wish.level:
             self.release()
         self.wish = wish
-        self._problems.clear()
-        if wish.strict and version_of(self.target) is None:
-            raise SpeedupsError(f"{self.target.library} is not installed")
-        for part in self.target.parts:
-            if is_imported(part.trigger) and part.trigger not in self._filled:
-                self._fill(part, wish)
+        self._problems = {
+            name: self._problems[name] for name in self._problems if name in self._filled
+        }
+        if self.target.modules is not None and version_of(self.target) is None:
+            self._supply(wish)
+            return
+        if wish.strict:
+            self._check_strictly()
+        self._catch_up(wish, wait_for_import)
 
     def imported(self, trigger: str) -> None:
-        """A trigger's code has run, for the first time or again."""
+        """A module's code has run, for the first time or again; it may be none of ours."""
         if self.wish is None:
             return
-        self._filled.pop(trigger, None)
+        if trigger in self.triggers:
+            self._empty(trigger)
+            self._problems.pop(trigger, None)
         for part in self.target.parts:
             if part.trigger == trigger:
                 self._fill(part, self.wish)
+        self._catch_up(self.wish._replace(strict=False), is_imported)
 
     def release(self) -> None:
         """Put every original back, the last one filled first, and wait for nothing any more."""
+        for name, module in self._supplied.items():
+            if sys.modules.get(name) is module:
+                del sys.modules[name]
+        self._supplied.clear()
+        self._uncover()
         for trigger in reversed(list(self._filled)):
-            for filled in reversed(self._filled.pop(trigger)):
-                if not filled.put_back():
-                    _logger().warning("%s was patched over, and stays", filled.slot.where)
-        self._levels.clear()
+            self._covered += self._empty(trigger)
+        for each in self._covered:
+            _logger().warning("%s was patched over, and stays", each.slot.where)
         self._problems.clear()
         self.wish = None
+
+    def _check_strictly(self) -> None:
+        if version_of(self.target) is None:
+            raise SpeedupsError(f"{self.target.library} is not installed")
+        for _, problem in self._problems.values():
+            raise SpeedupsError(f"{self.target.library}: {problem}")
+
+    def _supply(self, wish: Wish) -> None:
+        """Have an import of the absent library find ours; a module that is there stays."""
+        if self._supplied or self.target.modules is None:
+            return
+        try:
+            modules = self.target.modules()
+        except Exception as error:
+            self._keep_problem(self.target.package, "refused", _told(error), wish)
+            return
+        taken = [name for name in modules if name in sys.modules]
+        if not taken:
+            self._supplied.update(modules)
+            sys.modules.update(modules)
+        else:
+            told = f"{taken[0]} is there, but {self.target.library} not installed"
+            self._keep_problem(self.target.package, "refused", told, wish)
+
+    def _catch_up(self, wish: Wish, is_there: Callable[[str], bool]) -> None:
+        """Fill what is imported and was not looked at yet."""
+        for part in self.target.parts:
+            looked_at = part.trigger in self._filled or part.trigger in self._problems
+            if not looked_at and is_there(part.trigger):
+                self._fill(part, wish)
+
+    def _empty(self, trigger: str) -> list[Filled]:
+        """Put the originals of one part back; returns what does not hold ours any more."""
+        filled = self._filled.pop(trigger, [])
+        self._levels.pop(trigger, None)
+        return [each for each in reversed(filled) if not each.put_back()]
+
+    def _uncover(self) -> None:
+        """Put back what was patched over by somebody who is gone."""
+        self._covered = [each for each in self._covered if not each.put_back()]
 
     # --- filling -------------------------------------------------------------------------------
 
     def _fill(self, part: Part, wish: Wish) -> None:
-        problem = self._version_problem(wish) or part.unpatchable()
-        if problem:
-            self._keep_problem(part, "skipped", problem, wish)
-            return
+        """Fill a part as deep as it goes; whatever is wrong is kept, and raised if strict."""
+        self._uncover()
         try:
-            slots = tuple(part.slots())
+            problem = self._version_problem(wish)
+            if problem:
+                self._keep_problem(part.trigger, "skipped", problem, wish)
+            elif problem := part.unpatchable():
+                self._keep_problem(part.trigger, "skipped", problem, wish, expected=True)
+            else:
+                self._fill_deepest(part, tuple(part.slots()), wish)
+        except SpeedupsError:
+            raise
         except Exception as error:
-            self._keep_problem(part, "refused", f"{type(error).__name__}: {error}", wish)
-            return
+            self._keep_problem(part.trigger, "refused", _told(error), wish)
+
+    def _fill_deepest(self, part: Part, slots: tuple[Slot, ...], wish: Wish) -> None:
         for level in reversed(LEVELS[: LEVELS.index(wish.level) + 1]):
             chosen = _slots_of(slots, level)
-            if not chosen and level != wish.level:
-                return
             try:
                 self._fill_level(part, chosen, level)
             except Refused as refusal:
-                self._keep_problem(part, "refused", str(refusal), wish)
+                self._keep_problem(part.trigger, "refused", str(refusal), wish)
             else:
                 return
 
@@ -139,31 +197,42 @@ class Library:
             return f"{self.target.library} has no metadata to read its version from"
         return None if wish.allow_untested else version_problem(self.target, version)
 
-    def _keep_problem(self, part: Part, state: State, problem: str, wish: Wish) -> None:
-        self._problems[part.trigger] = (state, problem)
-        _logger().warning("%s is not replaced as asked: %s", part.trigger, problem)
+    def _keep_problem(
+        self, where: str, state: State, problem: str, wish: Wish, *, expected: bool = False
+    ) -> None:
+        before = self._problems.get(where)
+        told = problem if before is None or before[1] == problem else f"{before[1]}; {problem}"
+        self._problems[where] = (state, told)
+        say = _logger().info if expected else _logger().warning
+        say("%s is not replaced as asked: %s", where, problem)
         if wish.strict:
             raise SpeedupsError(f"{self.target.library}: {problem}")
 
     def _fill_level(self, part: Part, slots: list[Slot], level: Level) -> None:
+        """Fill all of these, or none.
+
+        What is filled stands in its list before it is: a child that another thread forks
+        meanwhile knows the originals.
+
+        Raises:
+            Refused: a check or the self-test says no.
+        """
         from random import Random
 
-        filled: list[Filled] = []
+        filled = self._filled[part.trigger] = []
+        self._levels[part.trigger] = level
         try:
             for slot, owner, name, original in list(_checked(slots)):
-                ours = slot.make(original)
-                setattr(owner, name, ours)
-                filled.append(Filled(slot, owner, name, original, ours))
-            part.selftest({each.slot.where: each.original for each in filled}, level, Random())
+                each = Filled(slot, owner, name, original, slot.make(original))
+                filled.append(each)
+                setattr(owner, name, each.ours)
+            if filled:
+                part.selftest({each.slot.where: each.original for each in filled}, level, Random())
         except BaseException as error:
-            for each in reversed(filled):
-                each.put_back()
-            if isinstance(error, Exception):
-                raise Refused(f"{type(error).__name__}: {error}") from error
-            raise
-        if filled:
-            self._filled[part.trigger] = filled
-            self._levels[part.trigger] = level
+            self._empty(part.trigger)
+            if isinstance(error, Refused) or not isinstance(error, Exception):
+                raise
+            raise Refused(_told(error)) from error
         for each in filled:
             _logger().debug("%s is replaced", each.slot.where)
 
@@ -173,6 +242,11 @@ class Library:
     def originals(self) -> dict[str, Any]:
         """What the filled slots held before, by `Slot.where`."""
         return {each.slot.where: each.original for each in self._all_filled()}
+
+    @property
+    def refusals(self) -> list[str]:
+        """Which checks did not pass, the self-test among them."""
+        return [problem for state, problem in self._problems.values() if state == "refused"]
 
     def selftest(self, random: Random) -> None:
         """Compare every filled part with its originals once more; raises what that raises."""
@@ -184,9 +258,10 @@ class Library:
 
     def report(self) -> Report:
         """The state as it is now."""
-        slots = [each.slot.where for each in self._all_filled()]
+        slots = [*self._supplied, *(each.slot.where for each in self._all_filled())]
         state, problem = self._state()
-        levels = set(self._levels.values())
+        levels = {each.slot.level for each in self._all_filled()}
+        covered = [f"{each.slot.where} was patched over, and stays" for each in self._covered]
         return Report(
             library=self.target.library,
             version=version_of(self.target) or "",
@@ -194,7 +269,7 @@ class Library:
             state=state,
             slots=tuple(slots),
             stale=tuple(_stale(self._all_filled())),
-            note="; ".join(each for each in (problem, self.target.note) if each),
+            note="; ".join(each for each in (problem, *covered, self.target.note) if each),
         )
 
     def _all_filled(self) -> Iterator[Filled]:
@@ -203,7 +278,7 @@ class Library:
 
     def _state(self) -> tuple[State, str]:
         problem = "; ".join(dict.fromkeys(text for _, text in self._problems.values()))
-        if any(self._filled.values()):
+        if self._supplied or any(self._filled.values()):
             return "active", problem
         if version_of(self.target) is None:
             return "not-installed", problem
@@ -214,6 +289,10 @@ class Library:
         if any(is_imported(trigger) for trigger in self.triggers):
             return "skipped", f"nothing to replace at level {self.wish.level}"
         return "pending", self._version_problem(self.wish) or ""
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _slots_of(slots: tuple[Slot, ...], level: Level) -> list[Slot]:
@@ -237,12 +316,13 @@ def _checked(slots: list[Slot]) -> Iterator[tuple[Slot, Any, str, Any]]:
 
 def _stale(filled: Iterator[Filled]) -> list[str]:
     """Globals of other modules that are one of the originals: `from x import y` made them."""
-    originals = {id(each.original): each for each in filled}
+    originals = {id(each.original): each.original for each in filled if callable(each.original)}
     found: list[str] = []
     for name, module in list(sys.modules.items() if originals else ()):
-        if name.startswith("wsfast.") or not hasattr(module, "__dict__"):
+        # By type: cffi's libraries give themselves out for modules.
+        if name.startswith("wsfast.") or not issubclass(type(module), ModuleType):
             continue
-        for key, value in list(vars(module).items()):
-            if id(value) in originals and originals[id(value)].original is value:
+        for key, value in list(namespace(module).items()):
+            if originals.get(id(value)) is value is not None:
                 found.append(f"{name}.{key}")
     return sorted(found)

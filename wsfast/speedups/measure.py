@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import statistics
@@ -42,20 +43,23 @@ class Row(NamedTuple):
 def measure(library: Library, *, rounds: int = 11) -> list[Row]:
     """Time a library's workloads in turns, so that a change of speed falls on all states alike.
 
-    The library is imported for it, and left unpatched.
+    The library is imported for it, as far as that goes, and left unpatched.
 
     Args:
         rounds: how many turns each state gets.
     """
     for part in library.target.parts:
-        importlib.import_module(part.trigger)
+        with contextlib.suppress(ImportError):  # of what only some of its users have
+            importlib.import_module(part.trigger)
     samples: dict[tuple[str, int], list[list[float]]] = {}
-    for _ in range(rounds):
-        for number, state in enumerate(STATES):
-            for work, seconds in _samples(library, state):
-                columns = samples.setdefault((work.name, work.size), [[] for _ in STATES])
-                columns[number].append(seconds / work.frames)
-    library.release()
+    try:
+        for _ in range(rounds):
+            for number, state in enumerate(STATES):
+                for work, seconds in _samples(library, state):
+                    columns = samples.setdefault((work.name, work.size), [[] for _ in STATES])
+                    columns[number].append(seconds / work.frames)
+    finally:
+        library.release()
     return [_row(library, name, size, columns) for (name, size), columns in samples.items()]
 
 

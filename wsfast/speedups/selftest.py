@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from random import Random
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from random import Random
 
 __all__ = [
     "SIZES",
@@ -91,7 +93,7 @@ def _copies(arguments: tuple[Any, ...]) -> list[Any]:
 
 
 def _shown(value: object) -> str:
-    text = repr(value) if isinstance(value, tuple) and type(value) is tuple else f"{value!r}"
+    text = repr(value)
     return text if len(text) <= 200 else f"{text[:150]}... ({len(text)} characters)"
 
 
@@ -102,9 +104,9 @@ def sizes(random: Random, count: int = 24) -> list[int]:
 
 def pieces(data: bytes, random: Random) -> Iterator[bytes]:
     """The data cut at random places; sometimes not at all, sometimes into single bytes."""
-    longest = random.choice((1, 2, 7, 100, len(data) + 1))
+    longest = random.choice((1, 2, 7, 100, len(data), 0))
     while data:
-        size = random.randint(1, longest)
+        size = random.randint(1, longest) if longest else len(data)
         yield data[:size]
         data = data[size:]
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from random import Random
+    from types import ModuleType
 
 __all__ = ["LEVELS", "Level", "Originals", "Part", "Slot", "Target", "Workload"]
 
@@ -94,6 +95,8 @@ class Target(NamedTuple):
         workloads: what `bench` times; called after the library was imported.
         by_default: whether `install()` without names takes it.
         note: what its users should know; shown by `status`.
+        modules: makes what is imported by these names where the library is not installed; None
+            if the library is not one that others can do without.
     """
 
     library: str
@@ -103,3 +106,4 @@ class Target(NamedTuple):
     workloads: Callable[[], Sequence[Workload]]
     by_default: bool = True
     note: str = ""
+    modules: Callable[[], Mapping[str, ModuleType]] | None = None

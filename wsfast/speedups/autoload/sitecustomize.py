@@ -7,12 +7,10 @@ included, comes by. A `sitecustomize` of the environment's own runs afterwards, 
 from __future__ import annotations
 
 import atexit
-import contextlib
 import importlib.machinery
 import importlib.util
 import os
 import sys
-from pathlib import Path
 
 __all__ = ["REPORT", "install_all", "run_the_next", "write_report"]
 
@@ -22,12 +20,13 @@ REPORT = "WSFAST_SPEEDUPS_REPORT"
 
 def install_all() -> None:
     """Install what WSFAST_SPEEDUPS says; an interpreter that has no wsfast goes without."""
-    with contextlib.suppress(ModuleNotFoundError):
+    try:
         from wsfast import speedups
-
-        speedups.install()
-        if os.environ.get(REPORT):
-            atexit.register(write_report)
+    except ModuleNotFoundError:
+        return
+    speedups.install()
+    if os.environ.get(REPORT):
+        atexit.register(write_report)
 
 
 def write_report() -> None:
@@ -38,19 +37,22 @@ def write_report() -> None:
 
     reports = [each._asdict() for each in speedups.status()]
     line = json.dumps({"pid": os.getpid(), "argv": sys.argv, "libraries": reports})
-    with open(os.environ[REPORT], "a", encoding="utf-8") as file:
-        file.write(line + "\n")
+    with open(os.environ[REPORT], "ab", buffering=0) as file:  # a line of each process, whole
+        file.write(f"{line}\n".encode())
 
 
 def run_the_next() -> None:
     """Run the `sitecustomize` that this one stands in front of, if there is one."""
-    here = Path(__file__).resolve().parent
-    path = [each for each in sys.path if Path(each or ".").resolve() != here]
+    here = os.path.dirname(os.path.realpath(__file__))
+    path = [each for each in sys.path if os.path.realpath(each) != here]
     spec = importlib.machinery.PathFinder.find_spec("sitecustomize", path)
     if spec is not None and spec.loader is not None:
-        spec.loader.exec_module(importlib.util.module_from_spec(spec))
+        module = sys.modules["sitecustomize"] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
 
 
 if __name__ == "sitecustomize":
-    install_all()
-    run_the_next()
+    try:
+        install_all()
+    finally:
+        run_the_next()

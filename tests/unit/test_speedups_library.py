@@ -1,0 +1,581 @@
+"""One library: its parts are filled, judged, told of, and emptied again."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import importlib
+import logging
+import pickle
+import random
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from fake_library import CHECK, MASK, PARSE, SERIALIZE, SHOUT, Fake, fake_library
+from wsfast.speedups.guard import fingerprint
+from wsfast.speedups.library import Library, SpeedupsError, Wish
+
+ALL = {MASK, SERIALIZE, PARSE, CHECK}
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fake]:
+    with fake_library(tmp_path / "site", monkeypatch) as made:
+        yield made
+
+
+@pytest.fixture
+def library(fake: Fake) -> Iterator[Library]:
+    """The library by itself: no import hook, no lock."""
+    made = Library(fake.target())
+    yield made
+    made.release()
+
+
+def told(caplog: pytest.LogCaptureFixture, level: int = logging.WARNING) -> list[str]:
+    return [each.getMessage() for each in caplog.records if each.levelno == level]
+
+
+# --- filling and emptying --------------------------------------------------------------------
+
+
+def test_nothing_is_touched_before_it_is_asked(fake: Fake, library: Library) -> None:
+    fake.load()
+    library.imported("fakews.frames")
+    assert not fake.replaced
+    assert library.report().state == "inactive"
+
+
+def test_asking_imports_nothing(fake: Fake, library: Library) -> None:
+    library.ask(Wish())
+    assert not fake.loaded()
+    assert library.report().state == "pending"
+    assert not fake.loaded()
+
+
+def test_the_parts_that_are_imported_are_filled(fake: Fake, library: Library) -> None:
+    fake.load()
+    library.ask(Wish())
+    assert fake.replaced == ALL
+    fake.load("legacy")
+    library.imported("fakews.legacy")
+    assert fake.replaced == ALL | {SHOUT}
+
+
+@pytest.mark.parametrize("level", ["kernels", "frames"])
+def test_release_restores_the_very_objects(fake: Fake, library: Library, level: Any) -> None:
+    frames = fake.load()
+    before = {id(owner): dict(vars(owner)) for owner in (frames, frames.Frame)}
+    library.ask(Wish(level))
+    assert fake.replaced == (ALL if level == "frames" else {MASK})
+    library.release()
+    for owner in (frames, frames.Frame):
+        now, then = vars(owner), before[id(owner)]
+        assert list(now) == list(then)
+        assert all(now[name] is then[name] for name in then)
+
+
+def test_asking_again_changes_nothing(fake: Fake, library: Library) -> None:
+    frames = fake.load()
+    library.ask(Wish())
+    before = frames.mask, vars(frames.Frame)["parse"], len(fake.selftests)
+    library.ask(Wish())
+    library.ask(Wish())
+    assert (frames.mask, vars(frames.Frame)["parse"], len(fake.selftests)) == before
+    library.release()
+    library.release()
+    assert not fake.replaced
+
+
+def test_another_level_starts_from_the_originals(fake: Fake, library: Library) -> None:
+    frames = fake.load()
+    original = frames.mask
+    for level in ("frames", "kernels", "frames"):
+        library.ask(Wish(level))  # type: ignore[arg-type]
+        assert fake.replaced == (ALL if level == "frames" else {MASK})
+        assert library.originals[fake.where(MASK)] is original
+    library.release()
+    assert frames.mask is original
+
+
+def test_of_two_slots_for_one_place_the_deeper_one_is_taken(fake: Fake) -> None:
+    def deeper(original: Any) -> Any:
+        return functools.wraps(original)(lambda *arguments: original(*arguments))
+
+    frames = fake.load()
+    slots = [fake.slot(MASK), fake.slot(MASK, deeper, level="frames")]
+    for level, ours in (("kernels", True), ("frames", False)):
+        library = Library(fake.target(fake.part(slots=lambda: slots)))
+        library.ask(Wish(level))  # type: ignore[arg-type]
+        assert hasattr(frames.mask, "__wsfast__") is ours
+        assert len(library.report().slots) == 1
+        library.release()
+
+
+def test_an_optional_slot_may_be_missing(fake: Fake) -> None:
+    fake.load()
+    slots = [fake.slot("frames:gone", optional=True), fake.slot("nowhere:f", optional=True)]
+    library = Library(fake.target(fake.part(slots=lambda: [*slots, fake.slot(MASK)])))
+    library.ask(Wish(strict=True))
+    assert library.report().slots == (fake.where(MASK),)
+    library.release()
+
+
+def test_a_part_with_nothing_at_this_level_is_skipped_without_a_selftest(fake: Fake) -> None:
+    fake.load()
+    frames_only = [each for each in fake.slots() if each.level == "frames"]
+    library = Library(fake.target(fake.part(slots=lambda: frames_only)))
+    library.ask(Wish("kernels", strict=True))
+    report = library.report()
+    assert (report.state, report.note) == ("skipped", "nothing to replace at level kernels")
+    assert not fake.selftests
+
+
+def test_copies_that_have_a_slot_are_replaced_and_others_are_told(fake: Fake) -> None:
+    copies = fake.load("copies")
+    original = copies.mask
+    slots = [*fake.slots(), fake.slot("copies:mask")]
+    library = Library(fake.target(fake.part(slots=lambda: slots)))
+    module: Any = ModuleType("somebody_else")
+    module.their_copy = original
+    sys.modules["somebody_else"] = module
+    try:
+        library.ask(Wish())
+        assert library.report().stale == ("somebody_else.their_copy",)
+        assert copies.mask is not original
+        library.release()
+    finally:
+        del sys.modules["somebody_else"]
+    assert copies.mask is original
+    assert library.report().stale == ()
+
+
+def test_a_value_that_stands_everywhere_is_not_stale(fake: Fake) -> None:
+    fake.load().Frame.limit = None
+    slots = [fake.slot("frames:Frame.limit", lambda original: 126)]
+    library = Library(fake.target(fake.part(slots=lambda: slots, selftest=lambda *a: None)))
+    library.ask(Wish())
+    assert library.report().stale == ()
+    library.release()
+    assert fake.load().Frame.limit is None
+
+
+# --- the library's classes go on working -----------------------------------------------------
+
+
+def test_instances_made_before_and_after_are_of_one_class(fake: Fake, library: Library) -> None:
+    frame = fake.load().Frame
+    before = frame(b"a")
+    library.ask(Wish())
+    after = frame.parse(before.serialize(b"abcd"))
+    assert after == before
+    assert type(after) is type(before) is fake.load().Frame
+    assert isinstance(before, fake.load().Frame)
+
+
+def test_pickles_cross_the_border(fake: Fake, library: Library) -> None:
+    frame = fake.load().Frame
+    plain = pickle.dumps(frame(b"a"))
+    library.ask(Wish())
+    patched = pickle.dumps(frame(b"a"))
+    assert pickle.loads(plain) == pickle.loads(patched) == copy.deepcopy(frame(b"a"))
+    library.release()
+    assert pickle.loads(patched) == frame(b"a")
+
+
+def test_subclasses_made_before_and_after_override(fake: Fake, library: Library) -> None:
+    frame = fake.load().Frame
+
+    def subclass() -> Any:
+        class Sub(frame):  # type: ignore[misc, valid-type]
+            def serialize(self, key: bytes) -> bytes:
+                return b"sub" + super().serialize(key)
+
+        return Sub
+
+    before = subclass()
+    library.ask(Wish())
+    for each in (before, subclass()):
+        made = each.parse(b"abcd")
+        assert type(made) is each
+        assert made.serialize(b"abcd") == b"subabcd"
+        assert each.check(b"abcd")
+
+
+# --- step back, refuse, roll back ------------------------------------------------------------
+
+
+def test_an_unknown_source_at_frames_steps_back_to_kernels(
+    fake: Fake, caplog: pytest.LogCaptureFixture
+) -> None:
+    fake.load()
+    slots = fake.slots()
+    slots[1] = slots[1]._replace(fingerprints=frozenset({"0" * 12}))
+    library = Library(fake.target(fake.part(slots=lambda: slots)))
+    library.ask(Wish())
+    assert fake.replaced == {MASK}
+    report = library.report()
+    assert (report.state, report.level, report.slots) == ("active", "kernels", (fake.where(MASK),))
+    assert "frames:Frame.serialize: its source (fingerprint" in report.note
+    assert len(told(caplog)) == 1 and "was not tested" in told(caplog)[0]
+    assert library.refusals == [report.note]
+    library.ask(Wish())
+    assert library.report() == report
+    with pytest.raises(SpeedupsError, match="fake-ws: .*was not tested"):
+        library.ask(Wish(strict=True))
+    library.release()
+    assert not fake.replaced
+
+
+def test_a_known_source_passes(fake: Fake) -> None:
+    original = fake.load().Frame.serialize
+    slots = fake.slots()
+    slots[1] = slots[1]._replace(fingerprints=frozenset({fingerprint(original)}))
+    library = Library(fake.target(fake.part(slots=lambda: slots)))
+    library.ask(Wish(strict=True))
+    assert fake.replaced == ALL
+    library.release()
+
+
+def test_other_parameters_at_kernels_refuse_the_part(
+    fake: Fake, caplog: pytest.LogCaptureFixture
+) -> None:
+    fake.load()
+    slots = fake.slots()
+    slots[0] = slots[0]._replace(parameters=("data", "mask"))
+    library = Library(fake.target(fake.part(slots=lambda: slots)))
+    library.ask(Wish())
+    assert not fake.replaced
+    report = library.report()
+    assert (report.state, report.level, report.slots) == ("refused", "", ())
+    assert report.note.count("its parameters are (data, key), tested with (data, mask)") == 1
+    assert "Refused" not in report.note
+
+
+def test_a_part_that_is_refused_leaves_the_others(fake: Fake) -> None:
+    fake.load()
+    fake.load("legacy")
+    fake.wrong = {"kernels", "frames"}
+    library = Library(fake.target())
+    library.ask(Wish())
+    assert fake.replaced == {SHOUT}
+    report = library.report()
+    assert report.state == "active" and "ValueError: wrong at frames" in report.note
+    library.release()
+
+
+@pytest.mark.parametrize("wrong", ["frames", "kernels frames"])
+def test_a_selftest_that_disagrees_rolls_everything_back(fake: Fake, wrong: str) -> None:
+    frames = fake.load()
+    before = frames.mask, dict(vars(frames.Frame))
+    fake.wrong = set(wrong.split())
+    library = Library(fake.target())
+    library.ask(Wish())
+    assert fake.selftests == ["frames", "kernels"]
+    assert fake.replaced == ({MASK} if wrong == "frames" else set())
+    assert dict(vars(frames.Frame)) == before[1]
+    assert "ValueError: wrong at frames" in library.report().note
+    library.release()
+    assert frames.mask is before[0]
+
+
+def test_a_maker_that_fails_rolls_back_what_was_filled(fake: Fake) -> None:
+    def broken(original: Any) -> Any:
+        raise ImportError("no native core")
+
+    frames = fake.load()
+    original = frames.mask
+    slots = [fake.slot(MASK), fake.slot(CHECK, broken)]
+    library = Library(fake.target(fake.part(slots=lambda: slots)))
+    library.ask(Wish())
+    assert frames.mask is original
+    assert library.report().state == "refused"
+    assert library.report().note == "ImportError: no native core"
+
+
+def test_an_interrupt_rolls_back_and_comes_through(fake: Fake) -> None:
+    def interrupted(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    fake.load()
+    library = Library(fake.target(fake.part(selftest=interrupted)))
+    with pytest.raises(KeyboardInterrupt):
+        library.ask(Wish())
+    assert not fake.replaced
+    library.release()
+
+
+def failing(*arguments: Any) -> Any:
+    raise ZeroDivisionError("ours")
+
+
+@pytest.mark.parametrize("name", ["slots", "unpatchable", "selftest"])
+def test_no_error_of_ours_gets_out(fake: Fake, name: str) -> None:
+    fake.load()
+    library = Library(fake.target(fake.part(**{name: failing})))
+    library.ask(Wish())
+    library.imported("fakews.frames")
+    assert library.report().state == "refused"
+    assert library.report().note == "ZeroDivisionError: ours"
+    assert not fake.replaced
+    with pytest.raises(SpeedupsError, match="fake-ws: ZeroDivisionError: ours"):
+        library.ask(Wish(strict=True))
+
+
+# --- versions --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", ["0.9", "2.0"])
+def test_an_untested_version_is_skipped(
+    fake: Fake, library: Library, version: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    fake.write(version)
+    library.ask(Wish())
+    assert library.report().state == "pending"
+    assert f"untested version {version}" in library.report().note
+    fake.load()
+    library.imported("fakews.frames")
+    assert not fake.replaced
+    report = library.report()
+    assert (report.version, report.state) == (version, "skipped")
+    assert report.note == f"untested version {version} (tested: 1.0 <= version < 2)"
+    assert len(told(caplog)) == 1 and f"untested version {version}" in told(caplog)[0]
+    with pytest.raises(SpeedupsError, match="untested version"):
+        library.ask(Wish(strict=True))
+    library.ask(Wish(strict=True, allow_untested=True))
+    assert fake.replaced == ALL
+
+
+def test_an_untested_version_that_is_allowed_is_still_judged(fake: Fake) -> None:
+    fake.write("3.0")
+    fake.load()
+    fake.wrong = {"frames", "kernels"}
+    library = Library(fake.target())
+    library.ask(Wish(allow_untested=True))
+    assert not fake.replaced
+    assert library.report().state == "refused"
+
+
+def test_a_library_without_metadata_is_skipped(fake: Fake, library: Library) -> None:
+    (info,) = fake.directory.glob("*.dist-info")
+    (info / "METADATA").unlink()
+    info.rename(info.with_suffix(".away"))
+    importlib.invalidate_caches()
+    fake.load()
+    library.ask(Wish(allow_untested=True))
+    assert not fake.replaced
+    assert library.report().state == "not-installed"
+    assert "no metadata" in library.report().note
+
+
+def test_an_installation_that_cannot_gain_is_no_warning(
+    fake: Fake, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "wsfast.speedups")
+    fake.load()
+    library = Library(fake.target(fake.part(unpatchable=lambda: "it is in C already")))
+    library.ask(Wish())
+    assert library.report().state == "skipped"
+    assert library.report().note == "it is in C already"
+    assert not told(caplog)
+    assert "it is in C already" in told(caplog, logging.INFO)[0]
+    with pytest.raises(SpeedupsError, match="it is in C already"):
+        library.ask(Wish(strict=True))
+
+
+def test_strictly_an_absent_library_is_an_error(fake: Fake) -> None:
+    library = Library(fake.target()._replace(library="no-such-library"))
+    library.ask(Wish())
+    assert library.report().state == "not-installed"
+    with pytest.raises(SpeedupsError, match="no-such-library is not installed"):
+        library.ask(Wish(strict=True))
+
+
+# --- reloads and removals --------------------------------------------------------------------
+
+
+def test_a_reload_is_filled_again_and_the_old_class_restored(fake: Fake, library: Library) -> None:
+    frames = fake.load()
+    old = frames.Frame
+    originals = dict(vars(old))
+    library.ask(Wish())
+    importlib.reload(frames)
+    assert not fake.replaced
+    library.imported("fakews.frames")
+    assert fake.replaced == ALL
+    assert dict(vars(old)) == originals
+    new = dict(library.originals)
+    library.release()
+    assert frames.mask is new[fake.where(MASK)]
+    assert vars(frames.Frame)["parse"] is new[fake.where(PARSE)]
+
+
+def test_slots_outside_of_what_is_reloaded_are_not_filled_twice(fake: Fake) -> None:
+    """The trigger runs again, the module with the slots does not."""
+    frames = fake.load()
+    original = frames.mask
+    part = fake.part("copies", slots=lambda: [fake.slot(MASK)])
+    library = Library(fake.target(part))
+    fake.load("copies")
+    library.ask(Wish())
+    importlib.reload(fake.load("copies"))
+    library.imported("fakews.copies")
+    assert library.originals == {fake.where(MASK): original}
+    assert frames.mask.__wrapped__ is original
+    library.release()
+    assert frames.mask is original
+
+
+def test_a_module_that_is_imported_anew_is_filled_anew(fake: Fake, library: Library) -> None:
+    old = fake.load()
+    library.ask(Wish())
+    fake.forget()
+    new = fake.load()
+    library.imported("fakews.frames")
+    assert not hasattr(old.mask, "__wsfast__") and hasattr(new.mask, "__wsfast__")
+    library.release()
+    assert not hasattr(new.mask, "__wsfast__")
+
+
+def test_what_came_past_unheard_is_caught_up_with(fake: Fake, library: Library) -> None:
+    library.ask(Wish())
+    fake.load()
+    assert not fake.replaced
+    library.imported("something.else")
+    assert fake.replaced == ALL
+
+
+# --- patched over ----------------------------------------------------------------------------
+
+
+def test_what_somebody_patched_over_stays_and_is_told(
+    fake: Fake, library: Library, caplog: pytest.LogCaptureFixture
+) -> None:
+    frames = fake.load()
+    original = frames.mask
+    library.ask(Wish())
+    with mock.patch.object(frames, "mask") as patched:
+        library.release()
+        assert frames.mask is patched
+        assert fake.replaced == set()
+        assert told(caplog) == ["fakews.frames:mask was patched over, and stays"]
+        report = library.report()
+        assert report.state == "inactive"
+        assert report.note == "fakews.frames:mask was patched over, and stays"
+    assert hasattr(frames.mask, "__wsfast__")  # the mock put ours back
+    library.release()
+    assert frames.mask is original
+    assert library.report().note == ""
+
+
+def test_ours_that_comes_back_is_never_taken_for_an_original(fake: Fake, library: Library) -> None:
+    frames = fake.load()
+    original = frames.mask
+    library.ask(Wish())
+    with mock.patch.object(frames, "mask"):
+        library.release()
+    library.ask(Wish())
+    assert frames.mask.__wrapped__ is original
+    library.release()
+    assert frames.mask is original
+
+
+def test_a_wrapper_around_ours_is_kept_and_refused(fake: Fake, library: Library) -> None:
+    frames = fake.load()
+    library.ask(Wish())
+    ours = frames.mask
+
+    @functools.wraps(ours)
+    def traced(*arguments: Any) -> Any:
+        return ours(*arguments)
+
+    frames.mask = traced
+    library.release()
+    assert frames.mask is traced
+    library.ask(Wish())
+    assert frames.mask is traced
+    assert "fakews.frames:mask: somebody else has wrapped it" in library.report().note
+    assert "patched over" in library.report().note
+
+
+# --- telling ---------------------------------------------------------------------------------
+
+
+def test_the_report_of_an_active_library(fake: Fake) -> None:
+    fake.load()
+    library = Library(fake.target(note="only sometimes"))
+    library.ask(Wish())
+    report = library.report()
+    assert report.library == "fake-ws"
+    assert (report.version, report.level, report.state) == ("1.5", "frames", "active")
+    assert set(report.slots) == {fake.where(each) for each in ALL}
+    assert report.note == "only sometimes"
+    library.release()
+
+
+def test_the_level_told_is_that_of_what_is_replaced(fake: Fake) -> None:
+    fake.load()
+    library = Library(fake.target(fake.part(slots=lambda: [fake.slot(MASK)])))
+    library.ask(Wish("frames", strict=True))
+    assert library.report().level == "kernels"
+    library.release()
+
+
+def test_the_selftest_can_be_repeated(fake: Fake, library: Library) -> None:
+    frames = fake.load()
+    fake.load("legacy")
+    library.ask(Wish())
+    library.selftest(random.Random(1))
+    assert fake.selftests == ["frames"] * 2
+    frames.mask = lambda data, key: b"wrong"
+    with pytest.raises(Exception, match="mask.*the original.*wsfast.*wrong"):
+        library.selftest(random.Random(1))
+
+
+# --- modules for an absent library -----------------------------------------------------------
+
+
+def supplied(fake: Fake, **told: Any) -> Library:
+    told = {"modules": lambda: {"supplied": ModuleType("supplied")}, **told}
+    target = fake.target()._replace(library="no-such-library", package="supplied", **told)
+    return Library(target)
+
+
+def test_an_absent_library_can_be_supplied(fake: Fake) -> None:
+    library = supplied(fake)
+    library.ask(Wish(strict=True))
+    module = importlib.import_module("supplied")
+    library.ask(Wish(strict=True))
+    assert sys.modules["supplied"] is module
+    assert library.report().state == "active"
+    assert library.report().slots == ("supplied",)
+    library.release()
+    assert "supplied" not in sys.modules
+
+
+def test_what_is_there_already_is_not_supplied(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = ModuleType("supplied")
+    monkeypatch.setitem(sys.modules, "supplied", there)
+    library = supplied(fake)
+    library.ask(Wish())
+    assert library.report().state == "not-installed"
+    assert "supplied is there" in library.report().note
+    with pytest.raises(SpeedupsError, match="supplied is there"):
+        library.ask(Wish(strict=True))
+    library.release()
+    assert sys.modules["supplied"] is there
+
+
+def test_modules_that_cannot_be_made_are_no_error_of_the_user(fake: Fake) -> None:
+    library = supplied(fake, modules=failing)
+    library.ask(Wish())
+    assert library.report().note == "ZeroDivisionError: ours"
+    assert "supplied" not in sys.modules
