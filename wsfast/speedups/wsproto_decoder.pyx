@@ -1,0 +1,369 @@
+# cython: language_level=3, freethreading_compatible=True
+# (one thread at a time per connection, as in wsproto)
+"""wsproto's FrameDecoder.process_buffer: one frame, or what has arrived of it (RFC 6455 5.2).
+
+A frame that has arrived whole leaves nothing behind, so nothing is stored for it. Of a data frame
+that has not, wsproto hands out what is there; where it stands is kept in the decoder's own
+attributes (`header`, `masker`, `payload_consumed` ...), exactly as the library keeps it, so that
+its code can go on with the next read, and ours with what its code has begun.
+
+Three kinds of frames are not taken from here:
+ - whatever breaks a rule, and what was cut inside of its header: the original sees it untouched;
+ - frames of a decoder with extensions, but whole ones through the library's own: hooks are called
+   in the order and with the arguments of the original, and see the decoder in the same state;
+ - decoders of subclasses, or with replaced methods: they are the original's altogether.
+"""
+
+from cpython.bytearray cimport PyByteArray_AS_STRING
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from libc.stdint cimport uint8_t
+
+from wsfast.frame cimport HEADER_INCOMPLETE, FrameHeader, parse_header
+from wsfast.mask cimport mask_copy, rotate_key
+from wsfast.speedups.wsproto_buffer cimport buffer_of
+from wsfast.speedups.wsproto_deflate cimport completed, inflated, judge_header
+from wsfast.speedups.wsproto_mask cimport load_key, move_on
+from wsfast.speedups.wsproto_names cimport dressed, named, new_frame
+from wsfast.utf8 cimport unmask_ascii
+
+cdef extern from "Python.h":
+    object PyByteArray_FromStringAndSize(const char *data, Py_ssize_t size)
+    object PyUnicode_New(Py_ssize_t size, Py_UCS4 maxchar)
+    void *PyUnicode_DATA(object text)
+
+__all__ = ["make_process_buffer"]
+
+cdef enum:
+    KNOWN_OPCODES = 0x0707        # one bit for each
+    CONTROL = 8                   # a bit of every control frame's opcode
+    MAX_CONTROL = 125
+    RSV1 = 4
+
+
+cdef inline int read_header(StreamBuffer buffer, FrameHeader *header, Py_ssize_t *size) except -9:
+    """As parse_header(), over all that is buffered if that makes a difference."""
+    cdef const uint8_t *data = buffer.peek(size)
+    cdef int used = parse_header(data, <size_t>size[0], header)
+    if buffer.waiting and (
+        used == HEADER_INCOMPLETE
+        or (used > 0 and header.payload_length > <size_t>(size[0] - used))
+    ):
+        buffer.join()
+        data = buffer.peek(size)
+        used = parse_header(data, <size_t>size[0], header)
+    return used
+
+
+cdef inline bint is_valid(FrameHeader *header, bint from_client) noexcept:
+    """Whether a whole header breaks no rule that holds without extensions, RSV left aside."""
+    if header.opcode & CONTROL and (not header.fin or header.payload_length > MAX_CONTROL):
+        return False
+    return KNOWN_OPCODES >> header.opcode & 1 and header.masked == from_client
+
+
+cdef int next_part(Names names, object decoder, StreamBuffer buffer, Part *part) except -1:
+    cdef object header = decoder.header
+    cdef object extensions = decoder.extensions
+    cdef object deflate = None
+    if buffer.bytes_used:
+        return OTHER
+    part.inflate = part.compressed = False
+    if extensions:
+        if header is not None or not names.is_all_deflate(extensions):
+            return OTHER
+        part.inflate = True
+        deflate = (<list>extensions)[0]
+    if header is None:
+        return first_part(names, decoder, buffer, deflate, part)
+    return later_part(names, decoder, buffer, header, part)
+
+
+cdef int first_part(
+    Names names, object decoder, StreamBuffer buffer, object deflate, Part *part
+) except -1:
+    cdef FrameHeader header
+    cdef Py_ssize_t size
+    cdef int used = read_header(buffer, &header, &size)
+    if size == 0:
+        return NOTHING
+    if used <= 0 or not is_valid(&header, not decoder.client):
+        return OTHER
+    part.opcode = header.opcode
+    part.fin = header.fin
+    part.masked = header.masked
+    part.key = header.masking_key
+    part.finished = header.payload_length <= <size_t>(size - used)
+    if header.rsv or part.inflate:
+        part.compressed = header.rsv == RSV1
+        if not part.inflate or not part.finished or (header.rsv and not part.compressed):
+            return OTHER
+        if not judge_header(names, deflate, header.opcode, part.compressed):
+            return OTHER
+    if part.finished:
+        part.size = <Py_ssize_t>header.payload_length
+    elif header.opcode & CONTROL or size == used:
+        return OTHER
+    else:
+        part.size = size - used
+        header.masking_key = rotate_key(header.masking_key, <size_t>part.size)
+        begin_frame(names, decoder, &header, names.CONTINUATION, part.size)
+    buffer.skip(used)
+    return READY
+
+
+cdef int begin_frame(
+    Names names, object decoder, FrameHeader *header, object effective, Py_ssize_t consumed
+) except -1:
+    """Leave in the decoder what the original leaves there after a header."""
+    cdef object key
+    decoder.header = named(
+        names.Header,
+        (
+            header.fin != 0,
+            names.rsv_bits[header.rsv],
+            names.opcodes[header.opcode],
+            header.payload_length,
+            None,
+        ),
+    )
+    if header.masked:
+        key = PyByteArray_FromStringAndSize(<char *>&header.masking_key, 4)
+        decoder.masker = names.frame_protocol["XorMaskerSimple"](key)
+    else:
+        decoder.masker = names.frame_protocol["XorMaskerNull"]()
+    decoder.effective_opcode = effective
+    decoder.payload_required = header.payload_length if header.opcode & CONTROL else 0
+    decoder.payload_consumed = consumed
+    return 0
+
+
+cdef int later_part(
+    Names names, object decoder, StreamBuffer buffer, object header, Part *part
+) except -1:
+    """What has arrived of a frame whose header was read before."""
+    cdef int found = measure_part(names, decoder, buffer, header, part)
+    if found == READY:
+        end_part(names, decoder, part)
+    return found
+
+
+cdef int measure_part(
+    Names names, object decoder, StreamBuffer buffer, object header, Part *part
+) except -1:
+    """READY: the decoder counts the part as consumed, and its masker is moved on."""
+    cdef Py_ssize_t size, remaining, consumed, length
+    cdef object masker = decoder.masker
+    if type(header) is not names.Header:
+        return OTHER
+    length = (<tuple>header)[3]
+    consumed = decoder.payload_consumed
+    remaining = length - consumed
+    buffer.peek(&size)
+    if buffer.waiting and size < remaining:
+        buffer.join()
+        buffer.peek(&size)
+    part.size = min(size, remaining)
+    if size < decoder.payload_required or (part.size == 0 and length > 0):
+        return NOTHING
+    part.masked = type(masker) is names.frame_protocol["XorMaskerSimple"]
+    part.key = 0
+    if part.masked:
+        if not load_key(masker, &part.key):
+            return OTHER
+    elif type(masker) is not names.frame_protocol["XorMaskerNull"]:
+        return OTHER
+    part.opcode = decoder.effective_opcode
+    part.fin = (<tuple>header)[0]
+    part.finished = part.size == remaining
+    decoder.payload_consumed = consumed + part.size
+    if part.masked and part.size:
+        move_on(masker, part.key, <size_t>part.size)
+    return READY
+
+
+cdef int end_part(Names names, object decoder, Part *part) except -1:
+    if part.finished:
+        decoder.header = None
+        decoder.effective_opcode = None
+        decoder.masker = None
+    else:
+        decoder.effective_opcode = names.CONTINUATION
+    return 0
+
+
+cdef object take_payload(Names names, object decoder, StreamBuffer buffer, Part *part):
+    cdef object deflate
+    cdef object payload = take_raw(names, buffer, part)
+    if part.inflate:
+        deflate = (<list>decoder.extensions)[0]
+        payload = inflated(names, deflate, payload)
+        if type(payload) is not names.CloseReason:
+            final = completed(names, deflate, decoder.client, part.fin)
+            if final is None:
+                return payload
+            if type(final) is not names.CloseReason:
+                payload += final
+                return payload
+            payload = final
+        return refuse(names, decoder, part, payload)
+    return payload
+
+
+cdef object refuse(Names names, object decoder, Part *part, object reason):
+    """Raise for what cannot be inflated, and leave the decoder where the original does."""
+    cdef FrameHeader header
+    header.fin = part.fin
+    header.rsv = RSV1 if part.compressed else 0
+    header.opcode = <uint8_t>part.opcode
+    header.masked = part.masked
+    header.masking_key = rotate_key(part.key, <size_t>part.size)
+    header.payload_length = <size_t>part.size
+    begin_frame(names, decoder, &header, names.opcodes[part.opcode], part.size)
+    raise names.ParseFailed("error in extension", reason)
+
+
+cdef object take_raw(Names names, StreamBuffer buffer, Part *part):
+    """The payload as it was sent, unmasked."""
+    cdef Py_ssize_t size
+    cdef const uint8_t *data = buffer.peek(&size)
+    cdef object payload
+    cdef uint8_t *target
+    if names.loose and (part.size == 0 or not part.masked):
+        payload = PyByteArray_FromStringAndSize(NULL, part.size)
+        target = <uint8_t *>PyByteArray_AS_STRING(payload)
+    else:
+        payload = PyBytes_FromStringAndSize(NULL, part.size)
+        target = <uint8_t *>PyBytes_AS_STRING(payload)
+    mask_copy(target, data, <size_t>part.size, part.key)
+    buffer.skip(part.size)
+    return payload
+
+
+cdef str take_ascii(StreamBuffer buffer, Part *part):
+    cdef Py_ssize_t size
+    cdef const uint8_t *data = buffer.peek(&size)
+    cdef str text
+    if part.inflate:
+        return None
+    if part.size == 0:
+        return ""
+    text = PyUnicode_New(part.size, 127)
+    if not unmask_ascii(<uint8_t *>PyUnicode_DATA(text), data, <size_t>part.size, part.key):
+        return None
+    buffer.skip(part.size)
+    return text
+
+
+# --- extensions --------------------------------------------------------------------------------
+
+
+cdef object other_frame(Names names, object decoder, StreamBuffer buffer):
+    cdef object extensions = decoder.extensions
+    cdef object header = decoder.header
+    cdef Part part
+    cdef int found
+    if type(extensions) is not list or not extensions or buffer.bytes_used:
+        return names.original_process_buffer(decoder)
+    if header is None:
+        found = begin_extended(names, decoder, buffer, <list>extensions)
+        if found == NOTHING:
+            return None
+        if found == OTHER:
+            return names.original_process_buffer(decoder)
+        header = decoder.header
+    found = measure_part(names, decoder, buffer, header, &part)
+    if found == NOTHING:
+        return None
+    if found == OTHER:
+        return names.original_process_buffer(decoder)
+    opcode = decoder.effective_opcode
+    payload = take_raw(names, buffer, &part)
+    payload = through_hooks(names, decoder, <list>extensions, payload)
+    if part.finished:
+        payload = with_final(names, decoder, <list>extensions, payload, part.fin)
+    end_part(names, decoder, &part)
+    return new_frame(names, opcode, payload, part.finished, part.fin)
+
+
+cdef int begin_extended(
+    Names names, object decoder, StreamBuffer buffer, list extensions
+) except -1:
+    """Read a header and let the extensions judge it."""
+    cdef FrameHeader header
+    cdef Py_ssize_t size
+    cdef int used = read_header(buffer, &header, &size)
+    if size == 0:
+        return NOTHING
+    if used <= 0 or not is_valid(&header, not decoder.client):
+        return OTHER
+    buffer.bytes_used = used - 4 * header.masked
+    opcode = names.opcodes[header.opcode]
+    rsv = names.rsv_bits[header.rsv]
+    claimed = [False, False, False]
+    for extension in extensions:
+        result = extension.frame_inbound_header(decoder, opcode, rsv, header.payload_length)
+        if isinstance(result, names.CloseReason):
+            raise names.ParseFailed("error in extension", result)
+        for bit, claims in enumerate(result):
+            if claims:
+                claimed[bit] = True
+    for found, expected in zip(rsv, claimed, strict=True):
+        if found and not expected:
+            raise names.ParseFailed("Reserved bit set unexpectedly")
+    buffer.bytes_used = 0
+    buffer.skip(used)
+    begin_frame(names, decoder, &header, opcode, 0)
+    return READY
+
+
+cdef object through_hooks(Names names, object decoder, list extensions, object payload):
+    for extension in extensions:
+        result = extension.frame_inbound_payload_data(decoder, payload)
+        if isinstance(result, names.CloseReason):
+            raise names.ParseFailed("error in extension", result)
+        payload = result if names.loose or type(result) is bytes else bytes(bytearray(result))
+    return payload
+
+
+cdef object with_final(Names names, object decoder, list extensions, object payload, bint fin):
+    """The payload with what the extensions had kept back."""
+    final = bytearray()
+    for extension in extensions:
+        result = extension.frame_inbound_complete(decoder, fin)
+        if isinstance(result, names.CloseReason):
+            raise names.ParseFailed("error in extension", result)
+        if result is not None:
+            final += result
+    payload += final
+    return payload
+
+
+def make_process_buffer(original, Names names not None):
+    """FrameDecoder.process_buffer, compiled.
+
+    Args:
+        original: the library's own.
+        names: the library.
+    """
+
+    def process_buffer(self):
+        cdef StreamBuffer buffer
+        cdef Part part
+        cdef int found
+        if type(self) is not names.FrameDecoder or not names.has_own_helpers():
+            return original(self)
+        buffer = buffer_of(self, names.Buffer)
+        if buffer is None:
+            return original(self)
+        found = next_part(names, self, buffer, &part)
+        if found == NOTHING:
+            return None
+        if found == OTHER:
+            return other_frame(names, self, buffer)
+        opcode = names.opcodes[part.opcode]
+        payload = take_payload(names, self, buffer, &part)
+        return new_frame(names, opcode, payload, part.finished, part.fin)
+
+    names.original_process_buffer = original
+    names.process_buffer = dressed(process_buffer, original)
+    return names.process_buffer

@@ -1,0 +1,21 @@
+# What a wsproto Connection has received, as events.
+from wsfast.speedups.wsproto_names cimport Names
+from wsfast.speedups.wsproto_parser cimport FrameParser, Lazy
+
+
+# What Connection.events() returns.
+cdef class EventIterator(Lazy):
+    cdef object connection
+    cdef Names names
+    cdef object original           # the library's own events()
+    cdef readonly FrameParser parser  # once the queued events are out: its parser, if that is plain
+    cdef object source             # else what the original returned
+
+    # Find the parser, or ask the original.
+    cdef int choose_source(self) except -1
+
+    # The event for the frame that the parser found.
+    cdef object event(self)
+
+    # The same for a Close, which changes the connection's state.
+    cdef object close_event(self, object payload)

@@ -1,0 +1,36 @@
+from collections.abc import Callable, Iterator
+from typing import Any, final
+
+from .wsproto_names import Names
+
+__all__ = [
+    "FrameIterator",
+    "FrameParser",
+    "Lazy",
+    "make_decoder_receive_bytes",
+    "make_parse_more",
+    "make_protocol_receive_bytes",
+    "make_received_frames",
+]
+
+class Lazy:
+    def __iter__(self) -> Iterator[Any]: ...
+    def __next__(self) -> Any: ...
+    def send(self, value: None, /) -> Any: ...
+    def throw(self, error: Any, value: Any = ..., traceback: Any = ..., /) -> Any: ...
+    def close(self) -> None: ...
+
+@final
+class FrameIterator(Lazy): ...
+
+@final
+class FrameParser(Lazy): ...
+
+def make_parse_more(original: Callable[..., Any], names: Names) -> Callable[..., Any]: ...
+def make_received_frames(original: Callable[..., Any], names: Names) -> Callable[..., Any]: ...
+def make_decoder_receive_bytes(
+    original: Callable[..., Any], names: Names
+) -> Callable[..., Any]: ...
+def make_protocol_receive_bytes(
+    original: Callable[..., Any], names: Names
+) -> Callable[..., Any]: ...
