@@ -1,0 +1,1 @@
+# aiohttp's websocket_mask. Nothing here is for other modules.
