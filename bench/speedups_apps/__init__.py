@@ -1,0 +1,1 @@
+"""The programs of bench/speedups.py: one module for each library, and what drives them."""
