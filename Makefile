@@ -11,7 +11,8 @@ SANITIZED = WSFAST_SANITIZE=1 LD_PRELOAD=$$(gcc -print-file-name=libasan.so) PYT
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 	PYTHONSAFEPATH=1 PYTHONPATH=$(ASAN)/lib
 
-.PHONY: demo test quick asan bench peers scale conformance fuzz lint annotate wheel clean
+.PHONY: demo test quick asan bench peers scale conformance fuzz lint annotate wheel clean \
+	speedups-judge speedups-canary
 
 demo: $(BUILT)  # the echo server and the load generator against each other
 	$(BIN)/wsfast-bench -c 100 -d 5s
@@ -30,8 +31,13 @@ scale: $(BUILT)  # 40,000 connections
 	$(PY) bench/scale.py
 conformance: $(BUILT)  # the Autobahn suite; needs a CPython 2.7
 	$(PY) tests/autobahn/run.py
-fuzz: $(BUILT)
+fuzz: $(BUILT)  # the parsers for a minute; each speedup beside its original for a minute
 	$(PY) tests/fuzz/run.py
+	$(PY) -m wsfast.speedups selftest --seconds 30 --jobs 2
+speedups-judge: $(BUILT)  # the tests of the libraries themselves, with and without
+	$(PY) tests/judge/run.py
+speedups-canary: $(BUILT)  # their newest releases: what moved
+	$(PY) tests/judge/canary.py
 lint: $(BUILT)
 	$(BIN)/pytest -q tests/test_source.py tests/test_layers.py tests/test_mirror.py
 annotate: $(READY)  # build/cython/**/*.html: the whiter, the less Python
