@@ -31,9 +31,8 @@ scale: $(BUILT)  # 40,000 connections
 	$(PY) bench/scale.py
 conformance: $(BUILT)  # the Autobahn suite; needs a CPython 2.7
 	$(PY) tests/autobahn/run.py
-fuzz: $(BUILT)  # the parsers for a minute; each speedup beside its original for a minute
-	$(PY) tests/fuzz/run.py
-	$(PY) -m wsfast.speedups selftest --seconds 30 --jobs 2
+fuzz: $(BUILT)  # the parsers, and each speedup beside its original, a minute each
+	$(PY) tests/fuzz/run.py && $(PY) -m wsfast.speedups selftest --seconds 30 --jobs 2
 speedups-judge: $(BUILT)  # the tests of the libraries themselves, with and without
 	$(PY) tests/judge/run.py
 speedups-canary: $(BUILT)  # their newest releases: what moved

@@ -115,7 +115,7 @@ def test_the_registry_is_one_object_for_the_process() -> None:
 #: What install() may import of the standard library; everything else waits for a use.
 CHEAP = (
     *("__future__", "abc", "collections.abc", "contextlib", "functools", "importlib.machinery"),
-    *("itertools", "os", "re", "struct", "sys", "threading", "types", "typing", "weakref"),
+    *("itertools", "os", "re", "struct", "zlib", "sys", "threading", "types", "typing", "weakref"),
 )
 
 COST = """

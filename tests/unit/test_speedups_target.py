@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -158,3 +159,30 @@ def test_every_workload_runs(target: Target) -> None:
     command = [sys.executable, "-W", "ignore", "-c", code, target.library]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+LOADED = """
+import importlib, json, sys
+import wsfast.speedups
+if sys.argv[2] == "patched":
+    wsfast.speedups.install(sys.argv[1])
+for part in wsfast.speedups.registry.library(sys.argv[1]).target.parts:
+    try:
+        importlib.import_module(part.trigger)
+    except ImportError:
+        pass
+print(json.dumps(sorted({name.split(".")[0] for name in sys.modules})))
+"""
+
+
+@pytest.mark.slow
+def test_nothing_is_imported_that_the_library_would_not(target: Target) -> None:
+    distribution(target)
+    packages = []
+    for state in ("plain", "patched"):
+        command = [sys.executable, "-W", "ignore", "-c", LOADED, target.library, state]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr[-2000:]
+        packages.append(set(json.loads(done.stdout.splitlines()[-1])))
+    foreign = packages[1] - packages[0] - set(sys.stdlib_module_names)
+    assert not {name for name in foreign if "cython" not in name}

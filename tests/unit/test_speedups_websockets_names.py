@@ -34,8 +34,3 @@ def test_it_can_be_made_while_the_library_is_replaced() -> None:
 def test_it_is_not_pickled() -> None:
     with pytest.raises(TypeError):
         pickle.dumps(Names(None))
-
-
-def test_what_is_no_class_is_refused() -> None:
-    with pytest.raises(TypeError):
-        Names("PerMessageDeflate")  # type: ignore[arg-type]

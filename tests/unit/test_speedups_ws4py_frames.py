@@ -1,4 +1,4 @@
-"""ws4py's frames, ours against its own: built and received, whole, cut, broken, and who is asked."""
+"""ws4py's frames, ours against its own: built and received, cut, broken, and who is asked."""
 
 from __future__ import annotations
 

@@ -84,6 +84,7 @@ def test_a_replacement_looks_like_the_original(fast: None) -> None:
         assert ours.__qualname__ == original.__qualname__
         assert ours.__module__ == original.__module__
         assert ours.__doc__ == original.__doc__
+        assert ours.__wsfast__ is original
 
 
 def test_classes_stay_what_they_were() -> None:
@@ -283,6 +284,9 @@ def test_a_mocked_method_is_called(fast: None, owner: Any, name: str) -> None:
         ("_proto._frame_decoder", "receive_bytes"),
         ("_proto._frame_decoder", "process_buffer"),
         ("_proto._message_decoder", "process_frame"),
+        ("_proto._frame_decoder", "parse_header"),
+        ("_proto._frame_decoder", "extension_processing"),
+        ("_proto", "_make_fin_rsv_opcode"),
     ],
 )
 def test_a_method_mocked_on_one_object_is_called(fast: None, path: str, name: str) -> None:
@@ -294,6 +298,33 @@ def test_a_method_mocked_on_one_object_is_called(fast: None, path: str, name: st
         assert heard(server, HELLO)[0][1]["data"] == "hello"
         assert server.send(events.BytesMessage(data=b"hi")) == b"\x82\x02hi"
     assert mocked.called
+
+
+@pytest.mark.parametrize("name", ["TextMessage", "BytesMessage", "Ping", "CloseConnection"])
+def test_an_event_class_of_somebody_else_is_called(fast: None, name: str) -> None:
+    server = Connection(ConnectionType.SERVER)
+    server.receive_data(b"".join(frame_bytes(n, b"", masking_key=KEY) for n in (1, 2, 9, 8)))
+    with mock.patch.object(connection, name, lambda **fields: fields) as made:
+        found = list(server.events())
+    assert [type(each) for each in found].count(dict) == 1
+    assert made(mine=1) == {"mine": 1}
+
+
+def test_a_mocked_state_is_asked(fast: None) -> None:
+    server = Connection(ConnectionType.SERVER)
+    closed = mock.PropertyMock(return_value=ConnectionState.CLOSED)
+    with mock.patch.object(Connection, "state", closed):
+        with pytest.raises(wsproto.utilities.LocalProtocolError):
+            server.receive_data(HELLO)
+    assert heard(server, HELLO)[0][1]["data"] == "hello"
+
+
+def test_a_masker_of_somebody_else_is_made(fast: None) -> None:
+    server = Connection(ConnectionType.SERVER)
+    masker = mock.Mock(side_effect=frame_protocol.XorMaskerSimple)
+    with mock.patch.object(frame_protocol, "XorMaskerSimple", masker):
+        assert heard(server, HELLO)[0][1]["data"] == "hello"
+    masker.assert_called_once()
 
 
 @pytest.mark.parametrize("where", ["os.urandom", "wsproto.frame_protocol.os"])

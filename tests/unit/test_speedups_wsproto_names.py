@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib.metadata import version
+from typing import Any
+from unittest import mock
 
 import pytest
 
 pytest.importorskip("wsproto")
 
-from wsproto import extensions, frame_protocol
+from wsproto import WSConnection, extensions, frame_protocol
+from wsproto.connection import Connection, ConnectionType
+from wsproto.extensions import PerMessageDeflate
+from wsproto.frame_protocol import FrameDecoder, FrameProtocol, MessageDecoder
+from wsproto.handshake import H11Handshake
 
 from wsfast import speedups
 from wsfast.speedups.wsproto_names import Names
@@ -33,22 +39,56 @@ def test_globals_are_the_live_ones(names: Names) -> None:
     assert names.extensions is vars(extensions)
 
 
-def test_replacements_start_out_unknown(names: Names) -> None:
-    for name in (
-        *("process_buffer", "process_frame", "received_frames", "send_data", "serialize_frame"),
-        *("inbound_header", "inbound_payload", "inbound_complete"),
-        *("original_process_buffer", "original_process_frame", "original_serialize_frame"),
-    ):
+def test_originals_start_out_unknown(names: Names) -> None:
+    for name in ("process_buffer", "serialize_frame"):
         assert getattr(names, name) is None
-        setattr(names, name, test_replacements_start_out_unknown)
-        assert getattr(names, name) is test_replacements_start_out_unknown
+        setattr(names, name, len)
+        assert getattr(names, name) is len
 
 
-def test_looking_leaves_the_library_as_it_was() -> None:
-    before = {name: dict(vars(frame_protocol.FrameDecoder)) for name in ("decoder",)}
-    for _ in range(3):
-        Names()
-    assert dict(vars(frame_protocol.FrameDecoder)) == before["decoder"]
+CLASSES: dict[str, Any] = {
+    "decoder": lambda: FrameDecoder(False),
+    "messages": MessageDecoder,
+    "protocol": lambda: FrameProtocol(False, []),
+    "connection": lambda: Connection(ConnectionType.SERVER),
+    "upgraded": lambda: WSConnection(ConnectionType.SERVER),
+    "handshake": lambda: H11Handshake(ConnectionType.SERVER),
+    "deflate": PerMessageDeflate,
+}
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_plain_objects_are_served_and_others_are_not(names: Names, name: str) -> None:
+    methods = getattr(names, name)
+    plain = CLASSES[name]()
+    assert methods.serves(plain)
+    assert not methods.serves(mock.Mock(spec=plain))
+    for each in CLASSES.keys() - {name}:
+        assert not methods.serves(CLASSES[each]())
+    with speedups.installed("wsproto", strict=True):
+        assert methods.serves(plain) and methods.serves(CLASSES[name]())
+
+
+@pytest.mark.parametrize("name", [each for each in CLASSES if each != "handshake"])
+def test_what_an_object_holds_is_known(names: Names, name: str) -> None:
+    """A fresh object is told from one with a method of its own by the number of attributes."""
+    plain = CLASSES[name]()
+    before = len(vars(plain))
+    other = CLASSES[name]()
+    for method in ("events", "process_frame", "process_buffer", "send_data", "frame_outbound"):
+        if hasattr(other, method):
+            setattr(other, method, getattr(other, method))
+            assert len(vars(other)) > before
+            assert not getattr(names, name).serves(other)
+
+
+def test_replaced_globals_are_seen(names: Names) -> None:
+    assert names.frame_globals.unchanged() and names.event_globals.unchanged()
+    with mock.patch("wsproto.frame_protocol.XorMaskerSimple"):
+        assert not names.frame_globals.unchanged()
+    with mock.patch("wsproto.connection.TextMessage"):
+        assert not names.event_globals.unchanged()
+    assert names.frame_globals.unchanged() and names.event_globals.unchanged()
 
 
 def test_a_library_that_lacks_something_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

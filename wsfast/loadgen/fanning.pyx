@@ -1,6 +1,6 @@
 # cython: language_level=3, freethreading_compatible=True, boundscheck=False, wraparound=False
 # cython: cdivision=True
-# (pointers with sizes checked by hand; divisors are counts of 1 or more; one thread owns an engine)
+# (pointers with sizes checked by hand; divisors are 1 or more; one thread owns an engine)
 """Fanout and recv modes: messages that few send and many get, and how evenly they come.
 
 A publisher's message holds a mark: its number and the times when it was due and when it left, in

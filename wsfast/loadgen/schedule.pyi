@@ -1,7 +1,9 @@
 from collections.abc import Sequence
+from typing import final
 
 __all__ = ["Schedule"]
 
+@final
 class Schedule:
     next_ns: int
 

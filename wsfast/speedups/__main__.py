@@ -6,9 +6,11 @@ import argparse
 import contextlib
 import importlib
 import random
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from . import SpeedupsError, install, registry, status
 from .guard import version_of
@@ -49,6 +51,7 @@ def parser() -> argparse.ArgumentParser:
     said = "compare replacements and originals on random inputs"
     each = commands.add_parser("selftest", help=said, description=said)
     each.add_argument("--seconds", type=positive, default=1, help="for each (default: 1)")
+    each.add_argument("--jobs", type=int, default=1, help="processes at once (default: 1)")
     each.add_argument("--seed", type=int, help="to repeat a run (default: a new one)")
     each.add_argument("--level", choices=LEVELS, help="how deep (default: both, in turn)")
     each.add_argument("libraries", nargs="*", help="names as on the package index (default: all)")
@@ -136,6 +139,8 @@ def show_selftest(options: argparse.Namespace) -> int:
     names = installed_ones(options.libraries)
     seed = random.SystemRandom().randrange(2**32) if options.seed is None else options.seed
     print(f"seed {seed}", flush=True)
+    if options.jobs > 1:
+        return selftest_apart(names, seed, options)
     failed = 0
     for level in [options.level] if options.level else LEVELS:
         install(*options.libraries, level=level)
@@ -149,6 +154,21 @@ def show_selftest(options: argparse.Namespace) -> int:
             elif report.state != "refused":
                 print(f"{report.library:18} {level:8} {report.state}: {report.note}")
     return 1 if failed else 0
+
+
+def selftest_apart(names: Sequence[str], seed: int, options: argparse.Namespace) -> int:
+    """Compare each library in a process of its own, so many at once; the highest exit status."""
+    words = ["--seconds", str(options.seconds), "--seed", str(seed)]
+    words += ["--level", options.level] if options.level else []
+
+    def run_one(name: str) -> int:
+        command = [sys.executable, "-m", "wsfast.speedups", "selftest", *words, name]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+        print("".join(line for line in done.stdout.splitlines(True)[1:]), end="", flush=True)
+        return done.returncode
+
+    with ThreadPoolExecutor(options.jobs) as pool:
+        return max(pool.map(run_one, names), default=0)
 
 
 def selftest_one(name: str, level: str, seed: int, seconds: float) -> bool:

@@ -7,14 +7,15 @@ and go on as they do before a slow consumer.
 
 from __future__ import annotations
 
-import random as stdlib_random
 import zlib
 from collections.abc import Iterator, Sequence
-from random import Random
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .selftest import SIZES, TEXTS, Mismatch, compare, frame_bytes, outcome, pieces, sizes, typed
 from .target import Level, Originals
+
+if TYPE_CHECKING:
+    from random import Random
 
 __all__ = [
     "FEED_DATA",
@@ -158,7 +159,9 @@ def new_writer(
     owner: type[Any], *, use_mask: bool, seed: int = 0, closing: bool = False, compress: int = 0
 ) -> Any:
     """A writer of that class with masking keys that a seed decides."""
-    keys = stdlib_random.Random(seed)
+    from random import Random
+
+    keys = Random(seed)
     transport = Transport(closing)
     return owner(Flow(), transport, use_mask=use_mask, random=keys, compress=compress)
 

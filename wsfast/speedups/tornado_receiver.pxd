@@ -24,7 +24,7 @@ cdef class FrameReceiver:
 
     # Take the payload out of the stream, or from data that was read, and hand it on: what the
     # original would wait for now.
-    cdef object close(
+    cdef object take(
         self, object protocol, object stream, bytes data, FrameHeader *header
     )
 

@@ -152,7 +152,7 @@ cdef class FrameReceiver:
             consume(stream, used - before)
         return True
 
-    cdef object close(
+    cdef object take(
         self, object protocol, object stream, bytes data, FrameHeader *header
     ):
         cdef dict own = protocol.__dict__
@@ -168,7 +168,7 @@ cdef class FrameReceiver:
         own["_wire_bytes_in"] += size
         if data is None and size:
             consume(stream, size)
-        return self._dispatch(protocol, own, header, content)
+        return content
 
     cdef object _content(
         self, object protocol, dict own, FrameHeader *header, const uint8_t *payload, bytes data
@@ -232,7 +232,10 @@ def make_receive_frame(original):
             return await original(self)
         if stream._read_buffer_size < header.payload_length:
             data = await stream.read_bytes(header.payload_length)
-        handled = frames.close(self, stream, data, &header)
+        content = frames.take(self, stream, data, &header)
+        data = None
+        handled = frames._dispatch(self, self.__dict__, &header, content)
+        content = None
         if handled is not None:
             await handled
 

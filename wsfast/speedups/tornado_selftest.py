@@ -7,15 +7,16 @@ Futures can be made wherever `install` is called, in a coroutine as an example.
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import zlib
 from collections.abc import Callable, Iterator
-from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .selftest import TEXTS, Mismatch, compare, frame_bytes, outcome, pieces, sizes, typed
 from .target import Level, Originals
+
+if TYPE_CHECKING:
+    from random import Random
 
 __all__ = ["PROTOCOL", "Link", "Running", "parameters", "selftest"]
 
@@ -100,11 +101,15 @@ class Running:
         self._loop = loop
 
     def __enter__(self) -> None:
-        self._before = asyncio._get_running_loop()
-        asyncio._set_running_loop(self._loop)  # type: ignore[arg-type]
+        from asyncio import _get_running_loop, _set_running_loop
+
+        self._before = _get_running_loop()
+        _set_running_loop(self._loop)  # type: ignore[arg-type]
 
     def __exit__(self, *_: object) -> None:
-        asyncio._set_running_loop(self._before)
+        from asyncio import _set_running_loop
+
+        _set_running_loop(self._before)
 
 
 @functools.cache
@@ -183,7 +188,9 @@ class Handler:
         self.log.append((name, typed(values)))
         if not self._awaits:
             return None
-        done: asyncio.Future[None] = asyncio.Future()
+        from asyncio import Future
+
+        done: Future[None] = Future()
         done.set_result(None)
         return done
 

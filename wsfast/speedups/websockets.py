@@ -12,11 +12,13 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .guard import Refused, find, judge, unwrapped
 from .target import Level, Originals, Part, Slot, Target, Workload
+
+if TYPE_CHECKING:
+    from random import Random
 
 __all__ = ["TARGET"]
 
@@ -88,7 +90,7 @@ def _judge_helpers(helpers: dict[str, str]) -> None:
 
 def _undecorated(value: Any) -> Any:
     """The library's own function: not ours, nor what contextlib makes of send_context."""
-    while getattr(value, "__wsfast__", False):
+    while getattr(value, "__wsfast__", value) is getattr(value, "__wrapped__", None):
         value = value.__wrapped__
     code = getattr(value, "__code__", None)
     if code is not None and code.co_filename == contextlib.__file__:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .guard import find, judge
 from .target import Level, Originals, Part, Slot, Target, Workload
+
+if TYPE_CHECKING:
+    from random import Random
 
 __all__ = ["TARGET"]
 

@@ -39,6 +39,6 @@ cdef class StreamBuffer:
     cdef int trim(self) except -1
 
 
-# The StreamBuffer of a FrameDecoder. Where wsproto's own Buffer still stands, it is emptied into
-# a new one that takes its place; None if something else stands there.
-cdef StreamBuffer buffer_of(object decoder, object original)
+# The StreamBuffer among a FrameDecoder's attributes. Where wsproto's own Buffer still stands, it
+# is emptied into a new one that takes its place; None if something else stands there.
+cdef StreamBuffer buffer_of(dict decoder, object original)

@@ -131,8 +131,8 @@ cdef class StreamBuffer:
         return self.original, (bytes(self.buffer),)
 
 
-cdef StreamBuffer buffer_of(object decoder, object original):
-    cdef object found = decoder.buffer
+cdef StreamBuffer buffer_of(dict decoder, object original):
+    cdef object found = decoder["buffer"]
     cdef StreamBuffer ours
     if type(found) is StreamBuffer:
         return <StreamBuffer>found
@@ -140,5 +140,5 @@ cdef StreamBuffer buffer_of(object decoder, object original):
         return None
     ours = StreamBuffer(original)
     ours.append(found.buffer)
-    decoder.buffer = ours
+    decoder["buffer"] = ours
     return ours

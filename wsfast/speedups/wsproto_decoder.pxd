@@ -22,17 +22,19 @@ cdef struct Part:
     Py_ssize_t size        # bytes of payload in it
 
 
+# `held` is what a FrameDecoder holds: its attributes, as names.decoder found them.
+
 # What FrameDecoder.process_buffer would do now, as far as nothing is wrong, and no extension is
 # negotiated but the library's own. READY: the decoder is where it will be, but the payload is
 # still in the buffer.
-cdef int next_part(Names names, object decoder, StreamBuffer buffer, Part *part) except -1
+cdef int next_part(Names names, dict held, StreamBuffer buffer, Part *part) except -1
 
 # Consume the payload of a READY part, unmasked and inflated, of the type that the library hands
 # out. Raises ParseFailed for what cannot be inflated.
-cdef object take_payload(Names names, object decoder, StreamBuffer buffer, Part *part)
+cdef object take_payload(Names names, dict held, StreamBuffer buffer, Part *part)
 
 # Consume it as text if it is ASCII, and not inflated; None, and nothing consumed, if it is not.
 cdef str take_ascii(StreamBuffer buffer, Part *part)
 
 # After OTHER: a Frame, or None, or the library's own error; through the extensions' hooks.
-cdef object other_frame(Names names, object decoder, StreamBuffer buffer)
+cdef object other_frame(Names names, object decoder, dict held, StreamBuffer buffer)

@@ -11,7 +11,7 @@ Three kinds of frames are not taken from here:
  - whatever breaks a rule, and what was cut inside of its header: the original sees it untouched;
  - frames of a decoder with extensions, but whole ones through the library's own: hooks are called
    in the order and with the arguments of the original, and see the decoder in the same state;
- - decoders of subclasses, or with replaced methods: they are the original's altogether.
+ - decoders with other methods than the library's: they are the original's altogether.
 """
 
 from cpython.bytearray cimport PyByteArray_AS_STRING
@@ -23,8 +23,10 @@ from wsfast.mask cimport mask_copy, rotate_key
 from wsfast.speedups.wsproto_buffer cimport buffer_of
 from wsfast.speedups.wsproto_deflate cimport completed, inflated, judge_header
 from wsfast.speedups.wsproto_mask cimport load_key, move_on
-from wsfast.speedups.wsproto_names cimport dressed, named, new_frame
+from wsfast.speedups.wsproto_names cimport named, new_frame
 from wsfast.utf8 cimport unmask_ascii
+
+from wsfast.speedups.methods import stand_in
 
 cdef extern from "Python.h":
     object PyByteArray_FromStringAndSize(const char *data, Py_ssize_t size)
@@ -61,43 +63,52 @@ cdef inline bint is_valid(FrameHeader *header, bint from_client) noexcept:
     return KNOWN_OPCODES >> header.opcode & 1 and header.masked == from_client
 
 
-cdef int next_part(Names names, object decoder, StreamBuffer buffer, Part *part) except -1:
-    cdef object header = decoder.header
-    cdef object extensions = decoder.extensions
-    cdef object deflate = None
+cdef int next_part(Names names, dict held, StreamBuffer buffer, Part *part) except -1:
+    cdef object header = held["header"]
+    cdef object extensions = held["extensions"]
+    cdef dict deflate = None
     if buffer.bytes_used:
         return OTHER
-    part.inflate = part.compressed = False
     if extensions:
-        if header is not None or not names.is_all_deflate(extensions):
+        deflate = only_deflate(names, extensions)
+        if header is not None or deflate is None:
             return OTHER
-        part.inflate = True
-        deflate = (<list>extensions)[0]
     if header is None:
-        return first_part(names, decoder, buffer, deflate, part)
-    return later_part(names, decoder, buffer, header, part)
+        return first_part(names, held, buffer, deflate, part)
+    return later_part(names, held, buffer, header, part)
+
+
+cdef dict only_deflate(Names names, object extensions):
+    """What the PerMessageDeflate holds that is the only extension; None if it is not."""
+    if type(extensions) is not list or len(<list>extensions) != 1:
+        return None
+    return names.deflate.attributes((<list>extensions)[0])
 
 
 cdef int first_part(
-    Names names, object decoder, StreamBuffer buffer, object deflate, Part *part
+    Names names, dict held, StreamBuffer buffer, dict deflate, Part *part
 ) except -1:
     cdef FrameHeader header
     cdef Py_ssize_t size
     cdef int used = read_header(buffer, &header, &size)
     if size == 0:
         return NOTHING
-    if used <= 0 or not is_valid(&header, not decoder.client):
+    if used <= 0 or not is_valid(&header, not held["client"]):
         return OTHER
     part.opcode = header.opcode
     part.fin = header.fin
     part.masked = header.masked
     part.key = header.masking_key
     part.finished = header.payload_length <= <size_t>(size - used)
+    part.inflate = deflate is not None
+    part.compressed = False
     if header.rsv or part.inflate:
         part.compressed = header.rsv == RSV1
         if not part.inflate or not part.finished or (header.rsv and not part.compressed):
             return OTHER
-        if not judge_header(names, deflate, header.opcode, part.compressed):
+        if not judge_header(
+            names, deflate, held["client"], header.opcode, part.compressed
+        ):
             return OTHER
     if part.finished:
         part.size = <Py_ssize_t>header.payload_length
@@ -106,17 +117,17 @@ cdef int first_part(
     else:
         part.size = size - used
         header.masking_key = rotate_key(header.masking_key, <size_t>part.size)
-        begin_frame(names, decoder, &header, names.CONTINUATION, part.size)
+        begin_frame(names, held, &header, names.CONTINUATION, part.size)
     buffer.skip(used)
     return READY
 
 
 cdef int begin_frame(
-    Names names, object decoder, FrameHeader *header, object effective, Py_ssize_t consumed
+    Names names, dict held, FrameHeader *header, object effective, Py_ssize_t consumed
 ) except -1:
     """Leave in the decoder what the original leaves there after a header."""
     cdef object key
-    decoder.header = named(
+    held["header"] = named(
         names.Header,
         (
             header.fin != 0,
@@ -128,42 +139,43 @@ cdef int begin_frame(
     )
     if header.masked:
         key = PyByteArray_FromStringAndSize(<char *>&header.masking_key, 4)
-        decoder.masker = names.frame_protocol["XorMaskerSimple"](key)
+        held["masker"] = names.frame_protocol["XorMaskerSimple"](key)
     else:
-        decoder.masker = names.frame_protocol["XorMaskerNull"]()
-    decoder.effective_opcode = effective
-    decoder.payload_required = header.payload_length if header.opcode & CONTROL else 0
-    decoder.payload_consumed = consumed
+        held["masker"] = names.frame_protocol["XorMaskerNull"]()
+    held["effective_opcode"] = effective
+    held["payload_required"] = header.payload_length if header.opcode & CONTROL else 0
+    held["payload_consumed"] = consumed
     return 0
 
 
 cdef int later_part(
-    Names names, object decoder, StreamBuffer buffer, object header, Part *part
+    Names names, dict held, StreamBuffer buffer, object header, Part *part
 ) except -1:
     """What has arrived of a frame whose header was read before."""
-    cdef int found = measure_part(names, decoder, buffer, header, part)
+    cdef int found = measure_part(names, held, buffer, header, part)
+    part.inflate = False
     if found == READY:
-        end_part(names, decoder, part)
+        end_part(names, held, part)
     return found
 
 
 cdef int measure_part(
-    Names names, object decoder, StreamBuffer buffer, object header, Part *part
+    Names names, dict held, StreamBuffer buffer, object header, Part *part
 ) except -1:
     """READY: the decoder counts the part as consumed, and its masker is moved on."""
     cdef Py_ssize_t size, remaining, consumed, length
-    cdef object masker = decoder.masker
+    cdef object masker = held["masker"]
     if type(header) is not names.Header:
         return OTHER
     length = (<tuple>header)[3]
-    consumed = decoder.payload_consumed
+    consumed = held["payload_consumed"]
     remaining = length - consumed
     buffer.peek(&size)
     if buffer.waiting and size < remaining:
         buffer.join()
         buffer.peek(&size)
     part.size = min(size, remaining)
-    if size < decoder.payload_required or (part.size == 0 and length > 0):
+    if size < held["payload_required"] or (part.size == 0 and length > 0):
         return NOTHING
     part.masked = type(masker) is names.frame_protocol["XorMaskerSimple"]
     part.key = 0
@@ -172,44 +184,44 @@ cdef int measure_part(
             return OTHER
     elif type(masker) is not names.frame_protocol["XorMaskerNull"]:
         return OTHER
-    part.opcode = decoder.effective_opcode
+    part.opcode = held["effective_opcode"]
     part.fin = (<tuple>header)[0]
     part.finished = part.size == remaining
-    decoder.payload_consumed = consumed + part.size
+    held["payload_consumed"] = consumed + part.size
     if part.masked and part.size:
         move_on(masker, part.key, <size_t>part.size)
     return READY
 
 
-cdef int end_part(Names names, object decoder, Part *part) except -1:
+cdef int end_part(Names names, dict held, Part *part) except -1:
     if part.finished:
-        decoder.header = None
-        decoder.effective_opcode = None
-        decoder.masker = None
+        held["header"] = None
+        held["effective_opcode"] = None
+        held["masker"] = None
     else:
-        decoder.effective_opcode = names.CONTINUATION
+        held["effective_opcode"] = names.CONTINUATION
     return 0
 
 
-cdef object take_payload(Names names, object decoder, StreamBuffer buffer, Part *part):
-    cdef object deflate
+cdef object take_payload(Names names, dict held, StreamBuffer buffer, Part *part):
+    cdef dict deflate
     cdef object payload = take_raw(names, buffer, part)
-    if part.inflate:
-        deflate = (<list>decoder.extensions)[0]
-        payload = inflated(names, deflate, payload)
-        if type(payload) is not names.CloseReason:
-            final = completed(names, deflate, decoder.client, part.fin)
-            if final is None:
-                return payload
-            if type(final) is not names.CloseReason:
-                payload += final
-                return payload
-            payload = final
-        return refuse(names, decoder, part, payload)
+    cdef object final
+    if not part.inflate:
+        return payload
+    deflate = only_deflate(names, held["extensions"])
+    payload = inflated(names, deflate, payload)
+    if type(payload) is names.CloseReason:
+        return refuse(names, held, part, payload)
+    final = completed(names, deflate, held["client"], part.fin)
+    if type(final) is names.CloseReason:
+        return refuse(names, held, part, final)
+    if final is not None:
+        payload += final
     return payload
 
 
-cdef object refuse(Names names, object decoder, Part *part, object reason):
+cdef object refuse(Names names, dict held, Part *part, object reason):
     """Raise for what cannot be inflated, and leave the decoder where the original does."""
     cdef FrameHeader header
     header.fin = part.fin
@@ -218,7 +230,7 @@ cdef object refuse(Names names, object decoder, Part *part, object reason):
     header.masked = part.masked
     header.masking_key = rotate_key(part.key, <size_t>part.size)
     header.payload_length = <size_t>part.size
-    begin_frame(names, decoder, &header, names.opcodes[part.opcode], part.size)
+    begin_frame(names, held, &header, names.opcodes[part.opcode], part.size)
     raise names.ParseFailed("error in extension", reason)
 
 
@@ -257,36 +269,31 @@ cdef str take_ascii(StreamBuffer buffer, Part *part):
 # --- extensions --------------------------------------------------------------------------------
 
 
-cdef object other_frame(Names names, object decoder, StreamBuffer buffer):
-    cdef object extensions = decoder.extensions
-    cdef object header = decoder.header
+cdef object other_frame(Names names, object decoder, dict held, StreamBuffer buffer):
+    cdef object extensions = held["extensions"]
     cdef Part part
-    cdef int found
+    cdef int found = READY
     if type(extensions) is not list or not extensions or buffer.bytes_used:
-        return names.original_process_buffer(decoder)
-    if header is None:
-        found = begin_extended(names, decoder, buffer, <list>extensions)
-        if found == NOTHING:
-            return None
-        if found == OTHER:
-            return names.original_process_buffer(decoder)
-        header = decoder.header
-    found = measure_part(names, decoder, buffer, header, &part)
+        return names.process_buffer(decoder)
+    if held["header"] is None:
+        found = begin_extended(names, decoder, held, buffer, <list>extensions)
+    if found == READY:
+        found = measure_part(names, held, buffer, held["header"], &part)
     if found == NOTHING:
         return None
     if found == OTHER:
-        return names.original_process_buffer(decoder)
-    opcode = decoder.effective_opcode
+        return names.process_buffer(decoder)
+    opcode = held["effective_opcode"]
     payload = take_raw(names, buffer, &part)
     payload = through_hooks(names, decoder, <list>extensions, payload)
     if part.finished:
         payload = with_final(names, decoder, <list>extensions, payload, part.fin)
-    end_part(names, decoder, &part)
+    end_part(names, held, &part)
     return new_frame(names, opcode, payload, part.finished, part.fin)
 
 
 cdef int begin_extended(
-    Names names, object decoder, StreamBuffer buffer, list extensions
+    Names names, object decoder, dict held, StreamBuffer buffer, list extensions
 ) except -1:
     """Read a header and let the extensions judge it."""
     cdef FrameHeader header
@@ -294,7 +301,7 @@ cdef int begin_extended(
     cdef int used = read_header(buffer, &header, &size)
     if size == 0:
         return NOTHING
-    if used <= 0 or not is_valid(&header, not decoder.client):
+    if used <= 0 or not is_valid(&header, not held["client"]):
         return OTHER
     buffer.bytes_used = used - 4 * header.masked
     opcode = names.opcodes[header.opcode]
@@ -312,7 +319,7 @@ cdef int begin_extended(
             raise names.ParseFailed("Reserved bit set unexpectedly")
     buffer.bytes_used = 0
     buffer.skip(used)
-    begin_frame(names, decoder, &header, opcode, 0)
+    begin_frame(names, held, &header, opcode, 0)
     return READY
 
 
@@ -347,23 +354,22 @@ def make_process_buffer(original, Names names not None):
     """
 
     def process_buffer(self):
-        cdef StreamBuffer buffer
+        cdef dict held = names.decoder.attributes(self)
+        cdef StreamBuffer buffer = None
         cdef Part part
         cdef int found
-        if type(self) is not names.FrameDecoder or not names.has_own_helpers():
-            return original(self)
-        buffer = buffer_of(self, names.Buffer)
+        if held is not None and names.frame_globals.kept():
+            buffer = buffer_of(held, names.Buffer)
         if buffer is None:
             return original(self)
-        found = next_part(names, self, buffer, &part)
+        found = next_part(names, held, buffer, &part)
         if found == NOTHING:
             return None
         if found == OTHER:
-            return other_frame(names, self, buffer)
+            return other_frame(names, self, held, buffer)
         opcode = names.opcodes[part.opcode]
-        payload = take_payload(names, self, buffer, &part)
+        payload = take_payload(names, held, buffer, &part)
         return new_frame(names, opcode, payload, part.finished, part.fin)
 
-    names.original_process_buffer = original
-    names.process_buffer = dressed(process_buffer, original)
-    return names.process_buffer
+    names.process_buffer = original
+    return stand_in(process_buffer, original)

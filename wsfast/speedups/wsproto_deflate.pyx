@@ -2,15 +2,17 @@
 # (one thread at a time per connection, as in wsproto)
 """wsproto's PerMessageDeflate: its hooks, as the original calls them (RFC 7692).
 
-The zlib objects stay the library's, and so does their making: whoever has put another module in
-the place of `wsproto.extensions.zlib` goes on with that. What is left is the bookkeeping around
+The zlib objects are made and called as the library does it, by `wsproto.extensions.zlib`: whoever
+has put another module in its place goes on with that. What is saved is the bookkeeping around
 them, which costs a short message more than zlib does.
 
 Where this extension is the only one, the decoder does not even call the hooks for a frame that
 has arrived whole: it does what they do.
 """
 
-from wsfast.speedups.wsproto_names cimport dressed, named
+from wsfast.speedups.wsproto_names cimport named
+
+from wsfast.speedups.methods import stand_in
 
 __all__ = ["make_inbound_complete", "make_inbound_header", "make_inbound_payload", "make_outbound"]
 
@@ -21,23 +23,30 @@ cdef enum:
 cdef bytes TAIL = b"\x00\x00\xff\xff"
 
 
-cdef bint judge_header(Names names, object extension, int opcode, bint compressed) except -1:
-    cdef object current = extension._inbound_compressed
-    if compressed:
-        if opcode == CONTINUATION or opcode > BINARY:
-            return False
-        if current is None and extension._decompressor is None:
-            return False
-    extension._inbound_is_compressible = opcode <= BINARY
-    if current is None:
-        extension._inbound_compressed = compressed
+cdef bint judge_header(
+    Names names, dict held, bint client, int opcode, bint compressed
+) except -1:
+    if compressed and (opcode == CONTINUATION or opcode > BINARY):
+        return False
+    held["_inbound_is_compressible"] = opcode <= BINARY
+    if held["_inbound_compressed"] is None:
+        held["_inbound_compressed"] = compressed
+        if compressed and held["_decompressor"] is None:
+            bits = held["_server_max_window_bits" if client else "_client_max_window_bits"]
+            held["_decompressor"] = names.extensions["zlib"].decompressobj(-int(bits))
     return True
 
 
-cdef object inflated(Names names, object extension, object data):
-    if not extension._inbound_compressed or not extension._inbound_is_compressible:
+cdef object new_compressor(Names names, dict held, bint client):
+    cdef object zlib = names.extensions["zlib"]
+    bits = held["_client_max_window_bits" if client else "_server_max_window_bits"]
+    return zlib.compressobj(zlib.Z_DEFAULT_COMPRESSION, zlib.DEFLATED, -int(bits))
+
+
+cdef object inflated(Names names, dict held, object data):
+    if not held["_inbound_compressed"] or not held["_inbound_is_compressible"]:
         return data
-    decompressor = extension._decompressor
+    decompressor = held["_decompressor"]
     try:
         return decompressor.decompress(data if type(data) is bytes else bytes(data))
     except Exception as error:
@@ -46,13 +55,13 @@ cdef object inflated(Names names, object extension, object data):
         raise
 
 
-cdef object completed(Names names, object extension, bint client, bint fin):
+cdef object completed(Names names, dict held, bint client, bint fin):
     if not fin:
         return None
-    if not extension._inbound_is_compressible or not extension._inbound_compressed:
-        extension._inbound_compressed = None
+    if not held["_inbound_is_compressible"] or not held["_inbound_compressed"]:
+        held["_inbound_compressed"] = None
         return None
-    decompressor = extension._decompressor
+    decompressor = held["_decompressor"]
     try:
         data = decompressor.decompress(TAIL)
         data += decompressor.flush()
@@ -61,12 +70,12 @@ cdef object completed(Names names, object extension, bint client, bint fin):
             return names.CloseReason.INVALID_FRAME_PAYLOAD_DATA
         raise
     if client:
-        forget = extension.server_no_context_takeover
+        forget = held["server_no_context_takeover"]
     else:
-        forget = extension.client_no_context_takeover
+        forget = held["client_no_context_takeover"]
     if forget:
-        extension._decompressor = None
-    extension._inbound_compressed = None
+        held["_decompressor"] = None
+    held["_inbound_compressed"] = None
     return data
 
 
@@ -74,24 +83,22 @@ def make_inbound_header(original, Names names not None):
     """PerMessageDeflate.frame_inbound_header, compiled.
 
     Args:
-        original: the library's own; judges what breaks a rule, and makes decompressors.
+        original: the library's own; judges what breaks a rule.
         names: the library.
     """
 
     def frame_inbound_header(self, proto, opcode, rsv, payload_length):
+        cdef dict held = names.deflate.attributes(self)
         cdef object compressed
-        if (
-            names.is_own_deflate(self)
-            and type(opcode) is names.Opcode
-            and type(rsv) is names.RsvBits
-        ):
+        if held is not None and type(opcode) is names.Opcode and type(rsv) is names.RsvBits:
             compressed = (<tuple>rsv)[0]
-            if type(compressed) is bool and judge_header(names, self, opcode, compressed):
+            if type(compressed) is bool and judge_header(
+                names, held, proto.client, opcode, compressed
+            ):
                 return names.rsv_bits[4]
         return original(self, proto, opcode, rsv, payload_length)
 
-    names.inbound_header = dressed(frame_inbound_header, original)
-    return names.inbound_header
+    return stand_in(frame_inbound_header, original)
 
 
 def make_inbound_payload(original, Names names not None):
@@ -103,12 +110,12 @@ def make_inbound_payload(original, Names names not None):
     """
 
     def frame_inbound_payload_data(self, proto, data):
-        if not names.is_own_deflate(self) or self._decompressor is None:
+        cdef dict held = names.deflate.attributes(self)
+        if held is None or held["_decompressor"] is None:
             return original(self, proto, data)
-        return inflated(names, self, data)
+        return inflated(names, held, data)
 
-    names.inbound_payload = dressed(frame_inbound_payload_data, original)
-    return names.inbound_payload
+    return stand_in(frame_inbound_payload_data, original)
 
 
 def make_inbound_complete(original, Names names not None):
@@ -120,34 +127,37 @@ def make_inbound_complete(original, Names names not None):
     """
 
     def frame_inbound_complete(self, proto, fin):
-        if not names.is_own_deflate(self) or self._decompressor is None:
+        cdef dict held = names.deflate.attributes(self)
+        if held is None or held["_decompressor"] is None:
             return original(self, proto, fin)
-        return completed(names, self, proto.client, fin)
+        return completed(names, held, proto.client, fin)
 
-    names.inbound_complete = dressed(frame_inbound_complete, original)
-    return names.inbound_complete
+    return stand_in(frame_inbound_complete, original)
 
 
 def make_outbound(original, Names names not None):
     """PerMessageDeflate.frame_outbound, compiled.
 
     Args:
-        original: the library's own; makes compressors.
+        original: the library's own; takes what is not compressed.
         names: the library.
     """
 
     def frame_outbound(self, proto, opcode, rsv, data, fin):
+        cdef dict held = names.deflate.attributes(self)
+        cdef object compressor
         if (
-            not names.is_own_deflate(self)
+            held is None
             or type(opcode) is not names.Opcode
             or type(rsv) is not names.RsvBits
+            or opcode > BINARY
         ):
             return original(self, proto, opcode, rsv, data, fin)
-        if opcode > BINARY:
-            return rsv, data
-        compressor = self._compressor
+        compressor = held["_compressor"]
         if compressor is None:
-            return original(self, proto, opcode, rsv, data, fin)
+            if opcode == CONTINUATION:
+                return original(self, proto, opcode, rsv, data, fin)
+            compressor = held["_compressor"] = new_compressor(names, held, proto.client)
         if opcode != CONTINUATION:
             rsv = named(names.RsvBits, (True, rsv[1], rsv[2]))
         data = compressor.compress(data if type(data) is bytes else bytes(data))
@@ -155,11 +165,11 @@ def make_outbound(original, Names names not None):
             data += compressor.flush(names.extensions["zlib"].Z_SYNC_FLUSH)
             data = data[:-4]
             if proto.client:
-                forget = self.client_no_context_takeover
+                forget = held["client_no_context_takeover"]
             else:
-                forget = self.server_no_context_takeover
+                forget = held["server_no_context_takeover"]
             if forget:
-                self._compressor = None
+                held["_compressor"] = None
         return rsv, data
 
-    return dressed(frame_outbound, original)
+    return stand_in(frame_outbound, original)

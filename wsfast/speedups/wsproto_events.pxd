@@ -11,8 +11,8 @@ cdef class EventIterator(Lazy):
     cdef readonly FrameParser parser  # once the queued events are out: its parser, if that is plain
     cdef object source             # else what the original returned
 
-    # Find the parser, or ask the original.
-    cdef int choose_source(self) except -1
+    # Take the parser of the FrameProtocol, if it is plain.
+    cdef bint find_parser(self, object protocol) except -1
 
     # The event for the frame that the parser found.
     cdef object event(self)

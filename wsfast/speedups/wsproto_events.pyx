@@ -9,8 +9,10 @@ field, `object.__setattr__`, is done here without it.
 cimport cython
 from cpython.object cimport PyObject_GenericSetAttr
 
-from wsfast.speedups.wsproto_names cimport blank, dressed, reaches
-from wsfast.speedups.wsproto_parser cimport END
+from wsfast.speedups.wsproto_names cimport blank
+from wsfast.speedups.wsproto_parser cimport END, feed
+
+from wsfast.speedups.methods import stand_in
 
 __all__ = ["EventIterator", "make_events", "make_receive_data", "make_upgraded_events"]
 
@@ -40,12 +42,13 @@ cdef class EventIterator(Lazy):
     """The events of what was received so far."""
 
     cdef object advance(self):
-        cdef object queued
+        cdef dict held
         if self.parser is None and self.source is None:
-            queued = self.connection._events
-            if queued:
-                return queued.popleft()
-            self.choose_source()
+            held = self.names.connection.attributes(self.connection)
+            if held is not None and held["_events"]:
+                return held["_events"].popleft()
+            if held is None or not self.find_parser(held["_proto"]):
+                self.source = self.original(self.connection)
         if self.source is not None:
             return next(self.source, END)
         try:
@@ -54,18 +57,16 @@ cdef class EventIterator(Lazy):
             self.done = True
             return self.names.CloseConnection(code=error.code, reason=str(error))
 
-    cdef int choose_source(self) except -1:
-        cdef object protocol = self.connection._proto
+    cdef bint find_parser(self, object protocol) except -1:
+        cdef dict held = self.names.protocol.attributes(protocol)
         cdef object found
-        if type(protocol) is self.names.FrameProtocol and reaches(
-            protocol, "received_frames", self.names.received_frames
-        ):
-            found = protocol._parse_more
-            if type(found) is FrameParser and (<FrameParser>found).is_plain(self.names):
-                self.parser = found
-                return 0
-        self.source = self.original(self.connection)
-        return 0
+        if held is None or not self.names.event_globals.kept():
+            return False
+        found = held["_parse_more"]
+        if type(found) is not FrameParser or not (<FrameParser>found).is_plain(self.names):
+            return False
+        self.parser = found
+        return True
 
     cdef object event(self):
         cdef FrameParser frame = self.parser
@@ -101,16 +102,13 @@ def make_events(original, Names names not None):
     """
 
     def events(self):
-        cdef EventIterator found
-        if type(self) is not names.Connection:
-            return original(self)
-        found = EventIterator.__new__(EventIterator)
+        cdef EventIterator found = EventIterator.__new__(EventIterator)
         found.connection = self
         found.names = names
         found.original = original
         return found
 
-    return dressed(events, original)
+    return stand_in(events, original)
 
 
 def make_upgraded_events(original, Names names not None):
@@ -122,19 +120,15 @@ def make_upgraded_events(original, Names names not None):
     """
 
     def events(self):
-        cdef object connection, handshake
-        if type(self) is names.WSConnection:
-            connection = self.connection
-            handshake = self.handshake
-            if (
-                type(connection) is names.Connection
-                and type(handshake) is names.Handshake
-                and not handshake._events
-            ):
-                return connection.events()
+        cdef dict held = names.upgraded.attributes(self)
+        cdef dict handshake
+        if held is not None and type(held["connection"]) is names.Connection:
+            handshake = names.handshake.attributes(held["handshake"])
+            if handshake is not None and not handshake["_events"]:
+                return held["connection"].events()
         return original(self)
 
-    return dressed(events, original)
+    return stand_in(events, original)
 
 
 def make_receive_data(original, Names names not None):
@@ -146,12 +140,13 @@ def make_receive_data(original, Names names not None):
     """
 
     def receive_data(self, data):
+        cdef dict held = names.connection.attributes(self)
         cdef object state
-        if type(self) is names.Connection and data is not None:
-            state = self._state
+        if held is not None and data is not None:
+            state = held["_state"]
             if state is names.OPEN or state is names.LOCAL_CLOSING:
-                self._proto.receive_bytes(data)
-                return
+                if feed(names, held["_proto"], data):
+                    return None
         return original(self, data)
 
-    return dressed(receive_data, original)
+    return stand_in(receive_data, original)

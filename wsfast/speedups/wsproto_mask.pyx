@@ -22,7 +22,8 @@ from libc.stdint cimport uint8_t
 from libc.string cimport memcpy
 
 from wsfast.mask cimport mask_copy, rotate_key
-from wsfast.speedups.wsproto_names cimport dressed
+
+from wsfast.speedups.methods import stand_in
 
 __all__ = ["make_process"]
 
@@ -91,4 +92,4 @@ def make_process(original, bint loose):
             PyBuffer_Release(&view)
         return result
 
-    return dressed(process, original)
+    return stand_in(process, original)

@@ -10,8 +10,10 @@ with the bytes of a cut code point in its `buffer`; only its Python-level `decod
 from cpython.bytes cimport PyBytes_AS_STRING
 from libc.stdint cimport uint8_t
 
-from wsfast.speedups.wsproto_names cimport dressed, new_frame
+from wsfast.speedups.wsproto_names cimport new_frame
 from wsfast.utf8 cimport unmask_ascii
+
+from wsfast.speedups.methods import stand_in
 
 cdef extern from "Python.h":
     object PyUnicode_New(Py_ssize_t size, Py_UCS4 maxchar)
@@ -30,27 +32,27 @@ cdef enum:
     ASCII_SIZE = 1024      # from here on looking for ASCII first pays, also where it is none
 
 
-cdef bint is_idle(object decoder) except -1:
-    return decoder.opcode is None and decoder.decoder is None
+cdef bint is_idle(dict held) except -1:
+    return held["opcode"] is None and held["decoder"] is None
 
 
 cdef object decoded(
-    Names names, object decoder, int opcode, object payload, bint finished, int *message
+    Names names, dict held, int opcode, object payload, bint finished, int *message
 ):
-    cdef object current = decoder.opcode
-    cdef object utf8 = decoder.decoder
+    cdef object current = held["opcode"]
+    cdef object utf8 = held["decoder"]
     message[0] = message_opcode(names, opcode, current)
     if message[0] == TEXT and (opcode == CONTINUATION) == (utf8 is not None):
-        payload = decoded_text(names, decoder, utf8, payload, finished)
+        payload = decoded_text(names, held, utf8, payload, finished)
     elif message[0] != BINARY or utf8 is not None:
         payload = None
     if payload is None:
         message[0] = BAD
     elif finished and current is not None:
-        decoder.opcode = None
-        decoder.decoder = None
+        held["opcode"] = None
+        held["decoder"] = None
     elif not finished and current is None:
-        decoder.opcode = names.opcodes[opcode]
+        held["opcode"] = names.opcodes[opcode]
     return payload
 
 
@@ -65,7 +67,7 @@ cdef int message_opcode(Names names, int opcode, object current) noexcept:
 
 
 cdef object decoded_text(
-    Names names, object decoder, object utf8, object payload, bint finished
+    Names names, dict held, object utf8, object payload, bint finished
 ):
     """The text so far; None, and nothing changed, if it is not UTF-8 or a type that we know."""
     cdef Py_ssize_t consumed = 0
@@ -90,7 +92,7 @@ cdef object decoded_text(
             return None
     if not finished:
         if utf8 is None:
-            utf8 = decoder.decoder = names.Utf8Decoder()
+            utf8 = held["decoder"] = names.Utf8Decoder()
         utf8.buffer = source[consumed:]
     return text
 
@@ -120,7 +122,8 @@ def make_process_frame(original, Names names not None):
     def process_frame(self, frame):
         cdef int message = BAD
         cdef bint finished
-        if type(frame) is not names.Frame or type(self) is not names.MessageDecoder:
+        cdef dict held = names.messages.attributes(self)
+        if held is None or type(frame) is not names.Frame or not names.frame_globals.kept():
             return original(self, frame)
         opcode, payload, frame_finished, message_finished = <tuple>frame
         if type(opcode) is not names.Opcode or opcode > BINARY:
@@ -128,11 +131,9 @@ def make_process_frame(original, Names names not None):
         if type(frame_finished) is not bool or type(message_finished) is not bool:
             return original(self, frame)
         finished = frame_finished and message_finished
-        payload = decoded(names, self, opcode, payload, finished, &message)
+        payload = decoded(names, held, opcode, payload, finished, &message)
         if message == BAD:
             return original(self, frame)
         return new_frame(names, names.opcodes[message], payload, frame_finished, finished)
 
-    names.original_process_frame = original
-    names.process_frame = dressed(process_frame, original)
-    return names.process_frame
+    return stand_in(process_frame, original)

@@ -1,25 +1,36 @@
 from typing import Any, final
 
+from .methods import Globals, Methods
+
 __all__ = ["Names"]
 
 @final
 class Names:
+    process_buffer: Any
+    serialize_frame: Any
+    @property
+    def frame_protocol(self) -> dict[str, Any]: ...
+    @property
+    def extensions(self) -> dict[str, Any]: ...
     @property
     def loose(self) -> bool: ...
     @property
     def copied(self) -> bool: ...
     @property
-    def frame_protocol(self) -> dict[str, Any]: ...
+    def decoder(self) -> Methods: ...
     @property
-    def extensions(self) -> dict[str, Any]: ...
-    process_buffer: Any
-    process_frame: Any
-    received_frames: Any
-    send_data: Any
-    serialize_frame: Any
-    inbound_header: Any
-    inbound_payload: Any
-    inbound_complete: Any
-    original_process_buffer: Any
-    original_process_frame: Any
-    original_serialize_frame: Any
+    def messages(self) -> Methods: ...
+    @property
+    def protocol(self) -> Methods: ...
+    @property
+    def connection(self) -> Methods: ...
+    @property
+    def upgraded(self) -> Methods: ...
+    @property
+    def handshake(self) -> Methods: ...
+    @property
+    def deflate(self) -> Methods: ...
+    @property
+    def frame_globals(self) -> Globals: ...
+    @property
+    def event_globals(self) -> Globals: ...

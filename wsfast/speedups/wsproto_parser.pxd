@@ -22,8 +22,9 @@ cdef class FrameParser(Lazy):
     cdef object protocol           # the FrameProtocol
     cdef Names names
     cdef object decoder            # what is_plain() found: the FrameDecoder,
-    cdef object messages           # the MessageDecoder,
-    cdef StreamBuffer buffer       # and what the first reads from
+    cdef dict held                 # its attributes,
+    cdef dict messages             # those of the MessageDecoder,
+    cdef StreamBuffer buffer       # and what the decoder reads from
     cdef bint started              # the disabled extensions were dropped
 
     # The frame that step() found.
@@ -56,6 +57,11 @@ cdef class FrameParser(Lazy):
     # The original's steps, through whatever methods there are: after process_buffer(), and all.
     cdef object through_methods(self, object frame)
     cdef object read_by_methods(self)
+
+
+# Feed a FrameProtocol, or a FrameDecoder; 0, and nothing was done, if the original has to.
+cdef bint feed(Names names, object protocol, object data) except -1
+cdef bint feed_decoder(Names names, object decoder, object data) except -1
 
 
 # What received_frames() returns.

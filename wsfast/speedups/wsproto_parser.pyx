@@ -24,7 +24,9 @@ from wsfast.speedups.wsproto_decoder cimport (
     take_payload,
 )
 from wsfast.speedups.wsproto_messages cimport decoded, is_idle
-from wsfast.speedups.wsproto_names cimport dressed, new_frame, reaches
+from wsfast.speedups.wsproto_names cimport new_frame
+
+from wsfast.speedups.methods import stand_in
 
 __all__ = [
     "FrameIterator",
@@ -91,19 +93,16 @@ cdef class FrameParser(Lazy):
     """The frames of a FrameProtocol, and None after each read's last one."""
 
     cdef bint is_plain(self, Names names) except -1:
-        cdef object protocol = self.protocol
+        cdef dict protocol = names.protocol.attributes(self.protocol)
         self.names = names
-        self.decoder = protocol._frame_decoder
-        self.messages = protocol._message_decoder
-        if not (
-            type(self.decoder) is names.FrameDecoder
-            and type(self.messages) is names.MessageDecoder
-            and reaches(self.decoder, "process_buffer", names.process_buffer)
-            and reaches(self.messages, "process_frame", names.process_frame)
-            and names.has_own_helpers()
-        ):
+        if protocol is None or not names.frame_globals.kept():
             return False
-        self.buffer = buffer_of(self.decoder, names.Buffer)
+        self.decoder = protocol["_frame_decoder"]
+        self.held = names.decoder.attributes(self.decoder)
+        self.messages = names.messages.attributes(protocol["_message_decoder"])
+        if self.held is None or self.messages is None:
+            return False
+        self.buffer = buffer_of(self.held, names.Buffer)
         return self.buffer is not None
 
     cdef object advance(self):
@@ -134,11 +133,12 @@ cdef class FrameParser(Lazy):
         cdef int found
         if self.buffer.is_empty():
             return False
-        found = next_part(self.names, self.decoder, self.buffer, &part)
+        found = next_part(self.names, self.held, self.buffer, &part)
         if found == NOTHING:
             return False
         if found == OTHER:
-            return self.take_frame(other_frame(self.names, self.decoder, self.buffer))
+            frame = other_frame(self.names, self.decoder, self.held, self.buffer)
+            return self.take_frame(frame)
         return self.take_part(&part)
 
     cdef bint take_part(self, Part *part) except -1:
@@ -148,14 +148,14 @@ cdef class FrameParser(Lazy):
         cdef object raw = None
         cdef object payload = None
         if part.opcode & CONTROL:
-            payload = raw = take_payload(names, self.decoder, self.buffer, part)
+            payload = raw = take_payload(names, self.held, self.buffer, part)
             if part.opcode == CLOSE:
                 message = BAD
         else:
             if part.opcode == TEXT and finished and is_idle(self.messages):
                 payload = take_ascii(self.buffer, part)
             if payload is None:
-                raw = take_payload(names, self.decoder, self.buffer, part)
+                raw = take_payload(names, self.held, self.buffer, part)
                 payload = decoded(names, self.messages, part.opcode, raw, finished, &message)
         if message == BAD:
             opcode = names.opcodes[part.opcode]
@@ -229,15 +229,12 @@ def make_parse_more(original, Names names not None):
     """
 
     def _parse_more_gen(self):
-        cdef FrameParser parser
-        if type(self) is not names.FrameProtocol:
-            return original(self)
-        parser = FrameParser.__new__(FrameParser)
+        cdef FrameParser parser = FrameParser.__new__(FrameParser)
         parser.protocol = self
         parser.names = names
         return parser
 
-    return dressed(_parse_more_gen, original)
+    return stand_in(_parse_more_gen, original)
 
 
 def make_received_frames(original, Names names not None):
@@ -254,8 +251,7 @@ def make_received_frames(original, Names names not None):
         frames.names = names
         return frames
 
-    names.received_frames = dressed(received_frames, original)
-    return names.received_frames
+    return stand_in(received_frames, original)
 
 
 def make_protocol_receive_bytes(original, Names names not None):
@@ -267,9 +263,27 @@ def make_protocol_receive_bytes(original, Names names not None):
     """
 
     def receive_bytes(self, data):
-        self._frame_decoder.receive_bytes(data)
+        if not feed(names, self, data):
+            original(self, data)
 
-    return dressed(receive_bytes, original)
+    return stand_in(receive_bytes, original)
+
+
+cdef bint feed(Names names, object protocol, object data) except -1:
+    cdef dict held = names.protocol.attributes(protocol)
+    return held is not None and feed_decoder(names, held["_frame_decoder"], data)
+
+
+cdef bint feed_decoder(Names names, object decoder, object data) except -1:
+    cdef dict held = names.decoder.attributes(decoder)
+    cdef StreamBuffer buffer
+    if held is None:
+        return False
+    buffer = buffer_of(held, names.Buffer)
+    if buffer is None:
+        return False
+    buffer.append(data)
+    return True
 
 
 def make_decoder_receive_bytes(original, Names names not None):
@@ -281,12 +295,8 @@ def make_decoder_receive_bytes(original, Names names not None):
     """
 
     def receive_bytes(self, data):
-        cdef StreamBuffer buffer = None
-        if type(self) is names.FrameDecoder:
-            buffer = buffer_of(self, names.Buffer)
-        if buffer is None:
-            return original(self, data)
-        buffer.append(data)
+        if not feed_decoder(names, self, data):
+            original(self, data)
 
-    return dressed(receive_bytes, original)
+    return stand_in(receive_bytes, original)
 

@@ -11,11 +11,13 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
-from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .selftest import TEXTS, Mismatch, compare, frame_bytes, outcome, sizes, typed
 from .target import Level, Originals
+
+if TYPE_CHECKING:
+    from random import Random
 
 __all__ = ["selftest"]
 
@@ -174,6 +176,8 @@ class _Probe:
     """An extension that answers by chance, the same on both sides, and notes what it was asked."""
 
     def __init__(self, seed: float) -> None:
+        from random import Random
+
         from wsproto.frame_protocol import CloseReason, RsvBits
 
         self._random = Random(seed)

@@ -15,7 +15,8 @@ from libc.string cimport memcpy
 
 from wsfast.frame cimport write_header
 from wsfast.mask cimport mask_copy
-from wsfast.speedups.wsproto_names cimport dressed, reaches
+
+from wsfast.speedups.methods import stand_in
 
 cdef extern from "Python.h":
     object PyByteArray_FromStringAndSize(const char *data, Py_ssize_t size)
@@ -54,12 +55,11 @@ cdef class Replay:
 
 
 cdef object built(
-    Names names, object protocol, int first_byte, const uint8_t *data, Py_ssize_t size,
-    bint as_bytes,
+    Names names, dict held, int first_byte, const uint8_t *data, Py_ssize_t size, bint as_bytes
 ):
     cdef uint8_t header[14]
     cdef uint32_t key = 0
-    cdef bint masked = protocol.client
+    cdef bint masked = held["client"]
     cdef object frame
     cdef uint8_t *target
     cdef int used
@@ -78,7 +78,7 @@ cdef object built(
 
 
 cdef object built_from(
-    Names names, object protocol, int first_byte, object payload, bint as_bytes
+    Names names, dict held, int first_byte, object payload, bint as_bytes
 ):
     """None if it is no control frame any more."""
     cdef Py_buffer view
@@ -86,9 +86,7 @@ cdef object built_from(
     try:
         if first_byte & CONTROL and view.len > MAX_CONTROL:
             return None
-        return built(
-            names, protocol, first_byte, <const uint8_t *>view.buf, view.len, as_bytes
-        )
+        return built(names, held, first_byte, <const uint8_t *>view.buf, view.len, as_bytes)
     finally:
         PyBuffer_Release(&view)
 
@@ -108,11 +106,12 @@ cdef bint is_plain(object payload) except -1:
 cdef object serialized(
     Names names, object protocol, int opcode, object payload, bint fin, bint as_bytes
 ):
-    if not names.has_own_source() or not is_plain(payload):
+    cdef dict held = names.protocol.attributes(protocol)
+    if held is None or not names.frame_globals.kept() or not is_plain(payload):
         return None
-    if protocol.extensions:
-        return extended(names, protocol, opcode, payload, fin, as_bytes)
-    return built_from(names, protocol, opcode | (FIN if fin else 0), payload, as_bytes)
+    if held["extensions"]:
+        return extended(names, protocol, held, opcode, payload, fin, as_bytes)
+    return built_from(names, held, opcode | (FIN if fin else 0), payload, as_bytes)
 
 
 cdef int rsv_number(tuple rsv) noexcept:
@@ -127,7 +126,13 @@ cdef int rsv_number(tuple rsv) noexcept:
 
 
 cdef object extended(
-    Names names, object protocol, int opcode, object payload, bint fin, bint as_bytes
+    Names names,
+    object protocol,
+    dict held,
+    int opcode,
+    object payload,
+    bint fin,
+    bint as_bytes,
 ):
     """Through the extensions, the last one first."""
     cdef object member = names.opcodes[opcode]
@@ -135,56 +140,55 @@ cdef object extended(
     cdef object frame = None
     cdef int first_byte = opcode | (FIN if fin else 0)
     cdef int bits
-    for extension in reversed(protocol.extensions):
+    for extension in reversed(held["extensions"]):
         if not names.loose and type(payload) is not bytes:
             payload = bytes(payload)
         answer = extension.frame_outbound(protocol, member, rsv, payload, fin)
         try:
             rsv, payload = answer
         except (TypeError, ValueError):  # the original says it in its own words
-            return names.original_serialize_frame(Replay(protocol, answer), member, b"", fin)
+            return names.serialize_frame(Replay(protocol, answer), member, b"", fin)
     bits = -1 if type(rsv) is not names.RsvBits else rsv_number(<tuple>rsv)
     if bits >= 0 and (type(payload) is bytes or type(payload) is bytearray):
-        frame = built_from(names, protocol, first_byte | bits << 4, payload, as_bytes)
+        frame = built_from(names, held, first_byte | bits << 4, payload, as_bytes)
     if frame is None:
         answered = Replay(protocol, (rsv, payload))
-        frame = names.original_serialize_frame(answered, member, b"", fin)
+        frame = names.serialize_frame(answered, member, b"", fin)
     return bytes(frame) if as_bytes else frame
 
 
 cdef object sent(Names names, object protocol, object payload, object fin, bint as_bytes):
+    cdef dict held = names.protocol.attributes(protocol)
     cdef bint is_text = type(payload) is str
     cdef object wanted = names.TEXT if is_text else names.BINARY
-    cdef object current = protocol._outbound_opcode
+    cdef object current
     cdef int opcode = CONTINUATION
+    if held is None or not names.frame_globals.kept():
+        return None
+    current = held["_outbound_opcode"]
     if type(fin) is not bool or not (is_text or is_plain(payload)):
         return None
     if current is None:
         opcode = TEXT if is_text else BINARY
     elif current is not wanted:
         return None
-    if not names.has_own_source() or not reaches(
-        protocol, "_serialize_frame", names.serialize_frame
-    ):
-        return None
     if is_text and not PyUnicode_IS_COMPACT_ASCII(payload):
         payload = PyUnicode_AsUTF8String(payload)
         is_text = False
     if fin:
         if current is not None:
-            protocol._outbound_opcode = None
+            held["_outbound_opcode"] = None
     elif current is None:
-        protocol._outbound_opcode = wanted
-    if protocol.extensions:
-        return extended(
-            names, protocol, opcode, payload.encode() if is_text else payload, fin, as_bytes
-        )
+        held["_outbound_opcode"] = wanted
+    if held["extensions"]:
+        payload = payload.encode() if is_text else payload
+        return extended(names, protocol, held, opcode, payload, fin, as_bytes)
     opcode |= FIN if fin else 0
     if not is_text:
-        return built_from(names, protocol, opcode, payload, as_bytes)
+        return built_from(names, held, opcode, payload, as_bytes)
     return built(
         names,
-        protocol,
+        held,
         opcode,
         <const uint8_t *>PyUnicode_DATA(payload),
         PyUnicode_GET_LENGTH(payload),
@@ -202,17 +206,12 @@ def make_serialize_frame(original, Names names not None):
 
     def _serialize_frame(self, opcode, payload=b"", fin=True):
         cdef object frame = None
-        if (
-            type(self) is names.FrameProtocol
-            and type(opcode) is names.Opcode
-            and type(fin) is bool
-        ):
+        if type(opcode) is names.Opcode and type(fin) is bool:
             frame = serialized(names, self, opcode, payload, fin, False)
         return original(self, opcode, payload, fin) if frame is None else frame
 
-    names.original_serialize_frame = original
-    names.serialize_frame = dressed(_serialize_frame, original)
-    return names.serialize_frame
+    names.serialize_frame = original
+    return stand_in(_serialize_frame, original)
 
 
 def make_send_data(original, Names names not None):
@@ -224,13 +223,10 @@ def make_send_data(original, Names names not None):
     """
 
     def send_data(self, payload=b"", fin=True):
-        cdef object frame = None
-        if type(self) is names.FrameProtocol:
-            frame = sent(names, self, payload, fin, False)
+        cdef object frame = sent(names, self, payload, fin, False)
         return original(self, payload, fin) if frame is None else frame
 
-    names.send_data = dressed(send_data, original)
-    return names.send_data
+    return stand_in(send_data, original)
 
 
 def make_send(original, Names names not None):
@@ -242,32 +238,21 @@ def make_send(original, Names names not None):
     """
 
     def send(self, event):
+        cdef dict held = names.connection.attributes(self)
         cdef object frame = None
-        cdef object protocol
-        if type(self) is names.Connection and self._state is names.OPEN:
-            protocol = self._proto
-            if type(protocol) is names.FrameProtocol:
-                frame = frame_of(names, protocol, event)
+        if held is not None and held["_state"] is names.OPEN:
+            frame = frame_of(names, held["_proto"], event)
         return original(self, event) if frame is None else frame
 
-    return dressed(send, original)
+    return stand_in(send, original)
 
 
 cdef object frame_of(Names names, object protocol, object event):
     cdef object cls = type(event)
     if cls is names.TextMessage or cls is names.BytesMessage or cls is names.Message:
-        if reaches(protocol, "send_data", names.send_data):
-            return sent(names, protocol, event.data, event.message_finished, True)
-    elif cls is names.Ping:
-        if reaches(protocol, "ping", names.ping):
-            return control(names, protocol, PING, event.payload)
-    elif cls is names.Pong:
-        if reaches(protocol, "pong", names.pong):
-            return control(names, protocol, PONG, event.payload)
-    return None
-
-
-cdef object control(Names names, object protocol, int opcode, object payload):
-    if reaches(protocol, "_serialize_frame", names.serialize_frame):
-        return serialized(names, protocol, opcode, payload, True, True)
+        return sent(names, protocol, event.data, event.message_finished, True)
+    if cls is names.Ping:
+        return serialized(names, protocol, PING, event.payload, True, True)
+    if cls is names.Pong:
+        return serialized(names, protocol, PONG, event.payload, True, True)
     return None
