@@ -87,6 +87,8 @@ class Bench:
             self._tell(each, f"SKIPPED: {reason}", self.skipped)
         except Unavailable as reason:
             self._tell(each, f"FAILED: {reason}", self.failed)
+        except Exception as error:
+            self._tell(each, f"FAILED: {type(error).__name__}: {error}", self.failed)
         else:
             with self._printing:
                 self._print(each, verdicts)

@@ -318,9 +318,10 @@ def test_a_missing_checkout_skips_and_a_missing_sdist_fails(
     one = bench(program, monkeypatch, program.NoCheckout("nowhere"))
     one.run(row(judging))
     assert (one.failed, one.skipped) == ([], ["lib"])
-    two = bench(program, monkeypatch, program.Unavailable("nowhere"))
-    two.run(row(judging, checkout="WSFAST_JUDGE_LIB"))
-    assert (two.failed, two.skipped) == (["lib"], [])
+    for error in (program.Unavailable("nowhere"), FileNotFoundError("tests")):
+        two = bench(program, monkeypatch, error)
+        two.run(row(judging, checkout="WSFAST_JUDGE_LIB"))
+        assert (two.failed, two.skipped) == (["lib"], [])
 
 
 def test_long_lists_are_cut(program: ModuleType, judging: ModuleType) -> None:

@@ -157,13 +157,13 @@ def test_copies_that_have_a_slot_are_replaced_and_others_are_told(fake: Fake) ->
 
 
 def test_a_value_that_stands_everywhere_is_not_stale(fake: Fake) -> None:
-    fake.load().Frame.limit = None
-    slots = [fake.slot("frames:Frame.limit", lambda original: 126)]
+    fake.load().Frame.limit = True
+    slots = [fake.slot("frames:Frame.limit", lambda original: False)]
     library = Library(fake.target(fake.part(slots=lambda: slots, selftest=lambda *a: None)))
     library.ask(Wish())
     assert library.report().stale == ()
     library.release()
-    assert fake.load().Frame.limit is None
+    assert fake.load().Frame.limit is True
 
 
 # --- the library's classes go on working -----------------------------------------------------

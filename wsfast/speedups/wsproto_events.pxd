@@ -8,7 +8,7 @@ cdef class EventIterator(Lazy):
     cdef object connection
     cdef Names names
     cdef object original           # the library's own events()
-    cdef readonly FrameParser parser  # once the queued events are out: its parser, if that is plain
+    cdef readonly FrameParser parser      # once the queued events are out: its own, if plain
     cdef object source             # else what the original returned
 
     # Take the parser of the FrameProtocol, if it is plain.
