@@ -53,7 +53,7 @@ $(READY): pyproject.toml setup.py
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install -qq --upgrade 'pip>=25.1'
 	$(PY) -m pip install -qq --group test --group peers --group speedups
-	$(PY) -m pip install -qq --no-build-isolation -e '.[bench]'
+	WSFAST_BUILD_LATER=1 $(PY) -m pip install -qq --no-build-isolation -e '.[bench]'
 	touch $@
 $(BUILT): $(READY) $(SOURCES)
 	$(PY) setup.py -q build_ext --inplace

@@ -21,6 +21,8 @@ if os.environ.get("WSFAST_SANITIZE"):
 
 
 def extensions():
+    if os.environ.get("WSFAST_BUILD_LATER"):  # make installs first, and builds in place then
+        return
     for path in sorted(Path("wsfast").rglob("*.pyx")):
         name = ".".join(path.with_suffix("").parts)
         if WINDOWS and path.stem not in ENGINE and path.parent.name != "speedups":

@@ -197,6 +197,51 @@ def test_selftest_of_an_untested_version_says_so_and_is_no_failure(fake: Fake, c
     assert out.count("skipped: untested version 3.0 (tested: 1.0 <= version < 2)") == 2
 
 
+class Children:
+    """Stands for `subprocess.run`: how each library's own process ends."""
+
+    def __init__(self, **codes: int) -> None:
+        self.codes = codes
+        self.commands: list[list[str]] = []
+
+    def __call__(self, command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        self.commands.append(command)
+        name = command[-1].replace("-", "")
+        said = f"seed 7\n{command[-1]} said something\n"
+        return subprocess.CompletedProcess(command, self.codes[name], stdout=said)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"), [(0, 0, 0), (1, 0, 1), (0, 1, 1), (2, 1, 2), (0, -11, 11)]
+)
+def test_selftest_with_jobs_has_a_process_for_each_library(
+    fake: Fake,
+    call: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    first: int,
+    second: int,
+    expected: int,
+) -> None:
+    """A crash is a failure too: its exit status is a negative number."""
+    children = Children(fakews=first, otherws=second)
+    monkeypatch.setattr(program.subprocess, "run", children)
+    with fake_library(tmp_path / "other", monkeypatch, "other-ws") as other:
+        know(Registry([fake.target(), other.target()]), monkeypatch)
+        words = ("--jobs", "2", "--seed", "7", "--seconds", "3", "--level", "frames")
+        code, out, _ = call("selftest", *words)
+    assert code == expected
+    assert out.splitlines()[0] == "seed 7"
+    assert sorted(each for each in out.splitlines() if "said" in each) == [
+        "fake-ws said something",
+        "other-ws said something",
+    ]
+    assert ("other-ws           ended by signal 11" in out) is (second == -11)
+    for command in children.commands:
+        assert command[:4] == [sys.executable, "-m", "wsfast.speedups", "selftest"]
+        assert command[4:-1] == ["--seconds", "3.0", "--seed", "7", "--level", "frames"]
+
+
 # --- bench -----------------------------------------------------------------------------------
 
 
@@ -251,6 +296,7 @@ def test_bench_and_selftest_of_what_is_not_installed(
         ("selftest --seconds inf", "'inf' is no number above 0"),
         ("selftest --seconds soon", "'soon' is no number above 0"),
         ("selftest --seed x", "'x'"),
+        ("selftest --jobs 0", "'0' is no whole number from 1 on"),
         ("run", "run needs a program"),
         ("run --", "run needs a program"),
         ("run --level deep x", "'deep'"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from random import Random
 from typing import Any
@@ -100,12 +101,14 @@ def test_frames_are_compared_without_their_keys() -> None:
 
 
 def test_it_stays_out_of_the_way_of_a_profiler() -> None:
-    import cProfile
+    def profiler(frame: Any, event: str, argument: Any) -> None:
+        pass
 
-    profile = cProfile.Profile()
-    profile.enable()
+    sys.setprofile(profiler)
     try:
         assert called_by(Protocol(SERVER).send_text, b"x") == set()
+        assert sys.getprofile() is profiler
     finally:
-        profile.disable()
+        sys.setprofile(None)
     assert "send_frame" in called_by(Protocol(CLIENT).send_text, b"x")
+    assert sys.getprofile() is None

@@ -126,7 +126,7 @@ def test_a_socket_that_fails() -> None:
             try:
                 connection.send("lost")
             except ConnectionClosed as closed:
-                return str(closed), closed.__cause__, connection.protocol.writes
+                return str(closed), closed.__cause__
 
     assert both(main)[1] is error
 

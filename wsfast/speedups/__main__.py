@@ -165,7 +165,9 @@ def selftest_apart(names: Sequence[str], seed: int, options: argparse.Namespace)
         command = [sys.executable, "-m", "wsfast.speedups", "selftest", *words, name]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
         print("".join(line for line in done.stdout.splitlines(True)[1:]), end="", flush=True)
-        return done.returncode
+        if done.returncode < 0:
+            print(f"{name:18} ended by signal {-done.returncode}", flush=True)
+        return abs(done.returncode)
 
     with ThreadPoolExecutor(options.jobs) as pool:
         return max(pool.map(run_one, names), default=0)

@@ -42,7 +42,7 @@ STOOD_FOR = {
 
 #: The same for permessage-deflate; with another one, connections that negotiate it gain nothing.
 STOOD_FOR_DEFLATE = {
-    DEFLATE + "decode": "24c2720f71b8 03f529065223 6d8f193c53dc",
+    DEFLATE + "decode": "24c2720f71b8 03f529065223 dfb5b1863dd7 6d8f193c53dc",
     DEFLATE + "encode": "b7e08f37d216 dc9b47428cb6 35644c75f01d",
 }
 

@@ -17,6 +17,7 @@ coroutines that never wait. Neither is needed as long as all is well.
 from cpython.bytearray cimport PyByteArray_CheckExact
 from cpython.bytes cimport PyBytes_CheckExact
 
+from wsfast.speedups.websockets_frames cimport pass_on
 from wsfast.speedups.websockets_protocol cimport frame_of_message, leave_failure
 
 from collections import deque
@@ -154,7 +155,7 @@ cdef class MessageGetter:
     def throw(self, typ, val=None, tb=None):
         """As of a coroutine."""
         if self.coroutine is not None:
-            return self.coroutine.throw(typ, val, tb)
+            return pass_on(self.coroutine, typ, val, tb)
         self.finished = True
         error = typ if val is None else val
         raise error if tb is None else error.with_traceback(tb)

@@ -75,3 +75,6 @@ cdef bytes framed(Names names, uint8_t first_byte, object data, bint mask, objec
 cdef bytes framed_text(
     Names names, uint8_t first_byte, str text, bint mask, object extension
 )
+
+# generator.throw(), with as many arguments as there are.
+cdef object pass_on(object generator, object typ, object val, object tb)

@@ -110,6 +110,13 @@ cdef bint read_limit(object limit, Py_ssize_t *value) except -1:
     return True
 
 
+cdef object pass_on(object generator, object typ, object val, object tb):
+    """Throw into it; with three arguments only where we got them, for they are deprecated."""
+    if val is None and tb is None:
+        return generator.throw(typ)
+    return generator.throw(typ, val, tb)
+
+
 # --- parsing -----------------------------------------------------------------------------------
 
 
@@ -137,7 +144,7 @@ cdef class FrameReader:
     def throw(self, typ, val=None, tb=None):
         """As of a generator that catches nothing."""
         if self.slow is not None and self.slow is not EXHAUSTED:
-            return self.slow.throw(typ, val, tb)
+            return pass_on(self.slow, typ, val, tb)
         self.slow = EXHAUSTED
         error = typ if val is None else val
         raise error if tb is None else error.with_traceback(tb)
