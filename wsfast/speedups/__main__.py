@@ -51,7 +51,9 @@ def parser() -> argparse.ArgumentParser:
     said = "compare replacements and originals on random inputs"
     each = commands.add_parser("selftest", help=said, description=said)
     each.add_argument("--seconds", type=positive, default=1, help="for each (default: 1)")
-    each.add_argument("--jobs", type=int, default=1, help="processes at once (default: 1)")
+    each.add_argument(
+        "--jobs", type=at_least_one, default=1, help="processes at once (default: 1)"
+    )
     each.add_argument("--seed", type=int, help="to repeat a run (default: a new one)")
     each.add_argument("--level", choices=LEVELS, help="how deep (default: both, in turn)")
     each.add_argument("libraries", nargs="*", help="names as on the package index (default: all)")
