@@ -128,7 +128,7 @@ def test_a_job_sends_batches_and_does_not_count_the_first():
 
 def test_a_job_goes_on_until_its_window_is_over():
     waiting: list[str] = []
-    mine = job(seconds=0.01)
+    mine = job(seconds=0.2)
     mine.exchange(waiting.append, waiting.pop)
     assert mine.result()["messages"] > 4
 
