@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import os
 import subprocess
 import sys
@@ -137,9 +138,7 @@ def test_before_and_after_the_import(first: str) -> None:
 
 @pytest.mark.parametrize("nvx", ["0", "1"])
 def test_with_and_without_nvx(nvx: str) -> None:
-    from autobahn.websocket import HAS_NVX
-
-    if nvx == "1" and not HAS_NVX:
+    if nvx == "1" and importlib.util.find_spec("_nvx_utf8validator") is None:
         pytest.skip("autobahn was built without NVX")
     code = "from wsfast import speedups\nspeedups.install('autobahn', strict=True)\n"
     told = in_another_process(code + SHOW, AUTOBAHN_USE_NVX=nvx)
@@ -151,6 +150,38 @@ def test_without_a_framework_chosen() -> None:
     code = "from wsfast import speedups\nspeedups.install('autobahn', strict=True)\n"
     code += SHOW + "import txaio\nprint(txaio.using_asyncio, txaio.using_twisted)"
     assert in_another_process(code).split()[2:] == ["False", "False"]
+
+
+TWISTED = """
+import txaio
+txaio.use_twisted()
+from unittest import mock
+from autobahn.twisted import websocket as adapters
+from autobahn.websocket import protocol
+
+class Connection(adapters.WebSocketServerProtocol):
+    def onMessage(self, payload, isBinary):
+        print(payload.decode())
+
+connection = Connection()
+connection.factory = adapters.WebSocketServerFactory("ws://127.0.0.1:9")
+connection.factory.setProtocolOptions(openHandshakeTimeout=0)
+connection.transport = mock.Mock()
+connection._connectionMade()
+connection.state, connection.websocket_version = connection.STATE_OPEN, 13
+connection.current_frame, connection.inside_message = None, False
+with mock.patch.object(protocol.txaio, "create_future", side_effect=AssertionError):
+    connection._dataReceived(b"\\x81\\x84\\0\\0\\0\\0text")
+with mock.patch.object(protocol, "hltype", side_effect=AssertionError):
+    connection.sendMessage(b"answer")
+print(connection.transport.write.call_args.args[0].hex())
+"""
+
+
+def test_connections_of_twisted_take_our_path() -> None:
+    pytest.importorskip("twisted.internet", reason="Twisted is not installed")
+    code = "from wsfast import speedups\nspeedups.install('autobahn', strict=True)\n"
+    assert in_another_process(code + TWISTED).split() == ["text", b"\x81\x06answer".hex()]
 
 
 # --- how deep ----------------------------------------------------------------------------------
@@ -201,10 +232,12 @@ def test_a_hook_that_is_replaced_later_gets_no_plan() -> None:
 
 def test_the_parameters_of_wsaccels_factory_are_known_too() -> None:
     """Which is in that place up to 24.4.2 where wsaccel is installed."""
-    assert autobahn._masker_parameters() == ("mask", "length")
-    wsaccel = mock.Mock(__module__="wsaccel.xormask")
-    with mock.patch.object(xormasker, "create_xor_masker", wsaccel):
-        assert autobahn._masker_parameters() == ("mask", "len")
+    for module, parameters in (
+        ("autobahn.websocket.xormasker", ("mask", "length")),
+        ("wsaccel.xormask", ("mask", "len")),
+    ):
+        with mock.patch.object(xormasker, "create_xor_masker", mock.Mock(__module__=module)):
+            assert autobahn._masker_parameters() == parameters
 
 
 def test_versions() -> None:

@@ -387,6 +387,19 @@ def test_a_connection_without_an_attribute_fails_as_theirs(name: str) -> None:
     assert told[0] == told[1]
 
 
+def test_a_base_that_has_a_factory_too_is_served() -> None:
+    """As Twisted's Protocol, where it is None until a factory makes a connection."""
+
+    class Base:
+        factory = None
+
+    connection = connection_of(True, Base)
+    with mock.patch.object(protocol, "hltype", side_effect=AssertionError):
+        connection.sendMessage(b"payload")
+        connection.sendData(b"data")
+    assert connection.transport.written == [(bytes, b"\x81\x07payload"), (bytes, b"data")]
+
+
 def test_many_classes() -> None:
     for _ in range(300):
         connection = connection_of()

@@ -27,7 +27,6 @@ HOOKS = ("sendData", "sendFrame")
 #: Attributes of a connection that are read in its own __dict__.
 FIELDS = (
     "_perMessageCompress",
-    "factory",
     "send_queue",
     "state",
     "trackedTimings",
@@ -120,7 +119,7 @@ cdef class Sender:
         )
 
     cdef int _masks(self, object protocol, dict own) except -2:
-        cdef object server = own["factory"].isServer
+        cdef object server = protocol.factory.isServer
         if not setting(protocol, own, "maskServerFrames" if server else "maskClientFrames"):
             return 0
         return 1 if setting(protocol, own, "applyMask") else -1

@@ -1,7 +1,7 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
-from typing_extensions import Buffer, disjoint_base
+from typing_extensions import Buffer, Never, disjoint_base
 
 __all__ = ["UTF8_ACCEPT", "UTF8_REJECT", "Utf8Validator"]
 
@@ -15,6 +15,7 @@ class Utf8Validator:
     state: int
     i: int
     codepoint: int
+    def __init__(self, *args: Never, **kwargs: Never) -> None: ...
     def decode(self, b: int) -> int: ...
     def reset(self) -> None: ...
     def validate(self, ba: Buffer | Sequence[int]) -> tuple[bool, bool, int, int]: ...

@@ -160,7 +160,21 @@ def _workloads() -> Sequence[Workload]:
                 send = Connection(ConnectionType[sender])
                 receive = Connection(ConnectionType[receiver])
                 found += _directions(kind, size, send, receive, event)
+    for size in (125, 65536):
+        text = " ".join(map(str, range(size)))[:size]
+        pair = _deflating_connection("CLIENT"), _deflating_connection("SERVER")
+        found += _directions("deflated text", size, *pair, TextMessage(data=text))
     return found
+
+
+def _deflating_connection(role: str) -> Any:
+    """Without context takeover, so that one frame can be read again and again."""
+    from wsproto.connection import Connection, ConnectionType
+    from wsproto.extensions import PerMessageDeflate
+
+    deflate = PerMessageDeflate(client_no_context_takeover=True)
+    deflate.finalize("permessage-deflate")
+    return Connection(ConnectionType[role], [deflate])
 
 
 def _directions(kind: str, size: int, send: Any, receive: Any, event: Any) -> Sequence[Workload]:
