@@ -50,6 +50,7 @@ cdef enum:
     MAX_CONTROL = 125             # bytes of payload in one
     FIN = 0x80
     RSV1 = 0x40
+    SMALL = 4096                  # bytes: no page is mapped for less
     OPCODE_BITS = 0x0F
 
 cdef object EXHAUSTED = iter(())  # what a generator is like that has returned
@@ -75,11 +76,13 @@ cdef object payload_of(const uint8_t *data, FrameHeader *header):
 
 
 cdef bytearray open_buffer(Names names, object reader):
-    if type(reader) is not names.StreamReader or names.reader.attributes(reader) is None:
+    cdef dict own
+    if type(reader) is not names.StreamReader:
         return None
-    if reader.eof is not False:
+    own = names.reader.attributes(reader)
+    if own is None or own["eof"] is not False:
         return None
-    buffer = reader.buffer
+    buffer = own["buffer"]
     return <bytearray>buffer if PyByteArray_CheckExact(buffer) else None
 
 
@@ -92,8 +95,12 @@ cdef int append(bytearray buffer, const uint8_t *data, Py_ssize_t size) except -
 
 
 cdef int drop(bytearray buffer, Py_ssize_t size) except -1:
-    """Remove bytes from the front."""
-    if size == PyByteArray_GET_SIZE(buffer):
+    """Remove bytes from the front.
+
+    A large block is left to `del`, which gives it back as a whole: shrunk, it would stay mapped,
+    and have its pages mapped one by one when it grows again.
+    """
+    if size == PyByteArray_GET_SIZE(buffer) and size < SMALL:
         PyByteArray_Resize(buffer, 0)
     else:
         del buffer[:size]

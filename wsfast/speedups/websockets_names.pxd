@@ -16,8 +16,8 @@ cdef class Names:
     cdef object CLIENT                   # the Side
     cdef object OPEN                     # the State
     cdef object PerMessageDeflate        # None: extensions are the library's own business
-    cdef object parse_code               # of the generators that Protocol.parse makes
-    cdef object at_eof_code              # of those that StreamReader.at_eof makes
+    cdef object parse_name               # of the generators that Protocol.parse makes
+    cdef object at_eof_name              # of those that StreamReader.at_eof makes
     cdef object read_exact               # the function in StreamReader
     cdef str current_size                # under which name a Protocol has it in this version
     cdef bint has_fragment_limit         # since 16.0

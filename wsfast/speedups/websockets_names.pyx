@@ -49,8 +49,8 @@ cdef class Names:
         self.CLIENT = protocol.CLIENT
         self.OPEN = protocol.OPEN
         self.PerMessageDeflate = deflate
-        self.parse_code = protocol.Protocol.parse.__code__
-        self.at_eof_code = streams.StreamReader.at_eof.__code__
+        self.parse_name = protocol.Protocol.parse.__qualname__
+        self.at_eof_name = streams.StreamReader.at_eof.__qualname__
         self.read_exact = vars(streams.StreamReader)["read_exact"]
         self.keys = KeySource(secrets, "token_bytes")
         self.struct = Globals(struct, "unpack")

@@ -23,6 +23,7 @@ cdef class Batch:
     cdef Names names
     cdef object protocol
     cdef dict own                # its attributes
+    cdef list events             # where they go
     cdef object extension        # a PerMessageDeflate, or None
     cdef bint mask               # whether frames have to be masked
     cdef Limits limits
