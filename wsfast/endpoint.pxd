@@ -25,7 +25,7 @@ cdef class Endpoint(Transport):
     cdef bint closing                     # the deadline for the end is set
     cdef readonly object request          # what opened it (Request, Accepted): in on_open only
     cdef readonly object subprotocol      # the negotiated one (str), or None
-    cdef public object data               # for the application; wsfast never touches it
+    cdef public object state              # for the application; wsfast never touches it
 
     # life
     cdef int attach(self, int fd, Phase phase) except -1      # own a connecting or connected fd

@@ -98,7 +98,7 @@ cdef class Endpoint(Transport):
     Attributes:
         request: the `Request` (server) or `Accepted` (client) that opened it; in on_open only.
         subprotocol: the negotiated one, str or None.
-        data: for the application; wsfast never touches it.
+        state: for the application; wsfast never touches it.
     """
 
     def __cinit__(self, *args, **kwargs):
@@ -107,7 +107,7 @@ cdef class Endpoint(Transport):
     # --- for Python ------------------------------------------------------------------------
 
     @property
-    def state(self):
+    def ready_state(self):
         """`State.CONNECTING`, `OPEN`, `CLOSING` or `CLOSED` (RFC 6455 section 4.1, 7.1)."""
         if self.connection is None:
             return State.CLOSED if self.phase == DONE else State.CONNECTING

@@ -68,7 +68,7 @@ def test_without_a_loop_it_returns_when_the_connection_has_ended() -> None:
     with Answering(None, frame(TEXT, b"hi") + close_frame(3000, b"bye")) as server:
         ws = connect(server.url, handler)
     assert handler.events == [("open",), ("message", "hi"), ("close", 3000, "bye")]
-    assert ws.state is State.CLOSED and ws.fd == -1
+    assert ws.ready_state is State.CLOSED and ws.fd == -1
 
 
 def test_without_a_loop_a_refusal_is_raised_with_the_answer() -> None:
@@ -153,7 +153,7 @@ def test_a_refused_port_on_a_loop(net: Net) -> None:
     error = failure(net, client)
     assert isinstance(error, ConnectFailed) and not isinstance(error, HandshakeRefused)
     assert "127.0.0.1" in str(error) and "refused" in str(error)
-    assert ws.state is State.CLOSED
+    assert ws.ready_state is State.CLOSED
     ws.close()
     ws.disconnect()
     assert not ws.send("late")
@@ -250,7 +250,7 @@ def test_what_is_asked_reaches_the_server(net: Net) -> None:
     assert handler.endpoints[0].remote_address == ws.local_address
     assert ws.local_address[0] == "127.0.0.2"
     assert ws.settings.max_message_bytes == 77
-    assert ws.state is State.OPEN
+    assert ws.ready_state is State.OPEN
 
 
 def test_frames_behind_the_101_are_kept(net: Net) -> None:
@@ -365,4 +365,4 @@ def test_writing_before_tcp_stands_raises_and_breaks_nothing(net: Net) -> None:
         ws.write(b"early")
     server = net.accept(listening, upgrade=False)
     assert server.take_head().startswith(b"GET / HTTP/1.1\r\n")
-    assert ws.state is State.CONNECTING and not client.events
+    assert ws.ready_state is State.CONNECTING and not client.events

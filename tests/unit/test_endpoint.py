@@ -122,11 +122,11 @@ def test_send_before_open_raises_and_close_before_open_fails(net: Net) -> None:
     server = net.server(Recorder())
     client = Recorder()
     ws = net.client(server, client)
-    assert ws.state is State.CONNECTING
+    assert ws.ready_state is State.CONNECTING
     with pytest.raises(LocalProtocolError, match="not open yet"):
         ws.send("too early")
     ws.close()
-    assert ws.state is State.CLOSED
+    assert ws.ready_state is State.CLOSED
     assert client.names() == ["failed"]
     assert not ws.send("too late")
     net.until(lambda: not server.connections)
@@ -136,8 +136,8 @@ def test_request_subprotocol_and_data(net: Net) -> None:
     seen: list[Any] = []
 
     def look(ws: Endpoint) -> None:
-        ws.data = ["mine"]
-        seen.append((ws.request.path, ws.request.header("x-name"), ws.subprotocol, ws.state))
+        ws.state = ["mine"]
+        seen.append((ws.request.path, ws.request.header("x-name"), ws.subprotocol, ws.ready_state))
 
     handler = Recorder(open=look)
     peer = net.peer(net.server(handler, subprotocols=["b", "a"]))
@@ -146,7 +146,7 @@ def test_request_subprotocol_and_data(net: Net) -> None:
     ws = handler.endpoints[0]
     assert seen == [("/p", "value", "b", State.OPEN)]
     assert ws.request is None
-    assert ws.data == ["mine"]
+    assert ws.state == ["mine"]
 
 
 # --- the end, told once ------------------------------------------------------------------------
@@ -160,7 +160,7 @@ def one_close(net: Net, handler: Recorder, close_code: int) -> None:
     assert handler.names()[-1] == "close"
     assert handler.closes[0][0] == close_code
     net.until(lambda: not net.servers[0].connections)
-    assert handler.endpoints[0].state is State.CLOSED
+    assert handler.endpoints[0].ready_state is State.CLOSED
     assert handler.endpoints[0].fd == -1
 
 
@@ -178,7 +178,7 @@ def test_closed_by_us_the_server_ends_tcp_first(net: Net) -> None:
     peer, ws = net.open(handler)
     ws.close(4000, "enough")
     ws.close(4001)
-    assert ws.state is State.CLOSING
+    assert ws.ready_state is State.CLOSING
     peer.expect((CLOSE, (4000).to_bytes(2, "big") + b"enough"))
     assert not handler.closes and not peer.ended
     peer.send(goodbye(4000))
