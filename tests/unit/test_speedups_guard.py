@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
+import asyncio.streams
+import email.message
 import functools
 import importlib.util
+import inspect
 import json
 import os
 import shutil
@@ -275,6 +279,49 @@ def test_what_changes_something_changes_the_fingerprint(
 ) -> None:
     found = fingerprint(written(OTHER[what]))
     assert found not in ("", FINGERPRINT)
+
+
+def functions_in(*modules: ModuleType) -> Iterator[Any]:
+    """Every function that is written in Python, those of classes included."""
+    for module in modules:
+        owners = [module, *filter(inspect.isclass, vars(module).values())]
+        for value in (each for owner in owners for each in vars(owner).values()):
+            function = guard.unwrapped(value)
+            if inspect.isfunction(function) and not hasattr(function, "__wrapped__"):
+                yield function
+
+
+def test_a_function_is_cut_out_of_its_file_as_inspect_does_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    functions = list(functions_in(asyncio.streams, argparse, inspect, textwrap, email.message))
+    quick = [fingerprint(each) for each in functions]
+    assert len(functions) > 300
+    monkeypatch.setattr(guard, "_quickly_parsed", lambda function: [])
+    assert quick == [fingerprint(each) for each in functions]
+
+
+#: Functions that seem to end before they do, or to go on.
+HARD_TO_CUT = {
+    "a string further left": "if 1:\n    def f(a):\n        a = '''\nb = 1'''\n        return",
+    "a signature in lines": "def f(\n    a,\n    b,\n) -> int:\n    return a",
+    "a decorator in lines": "@decorate(\n    1,\n)\ndef f(a):\n    return a",
+    "a comment that stands left": "if 1:\n    def f(a):\n# no end\n        return a\n    b = 1",
+    "an else behind": "if 1:\n    def f(a):\n        return a\nelse:\n    f = None",
+    "one line": "def f(a): return a\nb = 1",
+    "brackets": "def f(a):\n    return [\n  a,\n]\n\n\nb = 1",
+}
+
+
+@pytest.mark.parametrize("what", HARD_TO_CUT)
+def test_what_is_hard_to_cut_has_the_fingerprint_that_inspect_finds(
+    written: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    decorator = "def decorate(number):\n    return lambda function: function\n\n"
+    function = written(decorator + HARD_TO_CUT[what])
+    found = fingerprint(function)
+    monkeypatch.setattr(guard, "_quickly_parsed", lambda function: [])
+    assert found == fingerprint(function) != ""
 
 
 def test_methods_have_the_fingerprint_of_their_function(fake: Fake) -> None:

@@ -262,6 +262,15 @@ def test_strict_says_what_is_absent(fake: Fake) -> None:
     registry.uninstall()
 
 
+def test_strict_without_names_means_what_is_installed(fake: Fake) -> None:
+    fake.wrong = {"frames"}
+    fake.load()
+    with pytest.raises(SpeedupsError, match="fake-ws: ValueError: wrong at frames"):
+        fake.registry.install(strict=True)
+    assert not fake.replaced
+    assert fake.report.state == "inactive"
+
+
 # --- blocks ----------------------------------------------------------------------------------
 
 

@@ -43,8 +43,8 @@ def install(
         libraries: names as on the package index; none: every supported one but wsaccel.
         level: "kernels" replaces masking and UTF-8 validation, "frames" whole frames as well;
             by default what WSFAST_SPEEDUPS says, else "frames".
-        strict: raise if a named library is absent or cannot be replaced as asked; for one that is
-            not imported yet, its import raises.
+        strict: raise if a library that is installed cannot be replaced as asked, or a named one is
+            absent; for one that is not imported yet, its import raises.
         allow_untested: take versions outside of the tested range too, if their functions pass
             the same checks.
 

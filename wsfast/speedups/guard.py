@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .target import Slot, Target
+
+if TYPE_CHECKING:
+    import ast
 
 __all__ = ["Refused", "find", "fingerprint", "judge", "unwrapped", "version_of", "version_problem"]
 
@@ -120,18 +123,61 @@ def fingerprint(original: object) -> str:
     import ast
     import hashlib
     import inspect
+
+    function = inspect.unwrap(unwrapped(original))
+    try:
+        body = _quickly_parsed(function) or _parsed(inspect.getsource(function))
+    except (OSError, TypeError):
+        return ""
+    tree = ast.Module(body=body, type_ignores=[])
+    return hashlib.sha256(repr(_essence(tree)).encode()).hexdigest()[:12]
+
+
+def _quickly_parsed(function: Any) -> list[ast.stmt]:
+    """The syntax tree of a function, without the tokens that inspect looks at; [] if unsure.
+
+    The function ends before the next line that is indented as it is and begins a statement. Where
+    that is wrong, in the middle of a string, what is left is no Python.
+    """
+    import ast
+    import inspect
+    import textwrap
+
+    if not inspect.isfunction(function):
+        return []
+    lines, start = inspect.findsource(function)
+    source = "".join(lines[start : start + _height(lines[start:])])
+    try:
+        body: list[ast.stmt] = ast.parse(textwrap.dedent(source)).body
+    except SyntaxError:
+        return []
+    return body if len(body) == 1 else []
+
+
+def _height(lines: list[str]) -> int:
+    """How many lines belong to the function, decorators included, that begins with the first."""
+    indent = len(lines[0]) - len(lines[0].lstrip())
+    seen = False
+    for number, line in enumerate(lines):
+        statement = line.lstrip()
+        deeper = len(line) - len(statement) > indent
+        if deeper or not statement or statement[0] in "#)]}":
+            continue
+        if seen:
+            return number
+        seen = statement.startswith(("def ", "async def "))
+    return len(lines)
+
+
+def _parsed(source: str) -> list[ast.stmt]:
+    import ast
     import textwrap
 
     try:
-        source = inspect.getsource(inspect.unwrap(unwrapped(original)))
-    except (OSError, TypeError):
-        return ""
-    try:
-        body = ast.parse(textwrap.dedent(source)).body
+        return ast.parse(textwrap.dedent(source)).body
     except IndentationError:  # a string or a comment in it stands further left
-        body = getattr(ast.parse(f"if 1:\n{source}").body[0], "body", [])
-    tree = ast.Module(body=body, type_ignores=[])
-    return hashlib.sha256(repr(_essence(tree)).encode()).hexdigest()[:12]
+        body: list[ast.stmt] = getattr(ast.parse(f"if 1:\n{source}").body[0], "body", [])
+        return body
 
 
 def _essence(node: object) -> object:

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 
 from .environment import VARIABLE, normalised, read_environment
+from .guard import version_of
 from .hook import ImportHook
 from .library import Library, SpeedupsError, Wish
 from .report import Report
@@ -144,12 +145,12 @@ class Registry:
             return {}
         names = names or [*(self._defaults() if wishes.everything else ()), *wishes.libraries]
         untested = wishes.allow_untested if allow_untested is None else allow_untested
-        wish = Wish(level or wishes.level, strict and bool(libraries), untested)
+        wish = Wish(level or wishes.level, strict, untested)
         before = {name: known[name].wish for name in names}
         self._watch(*names)  # before anything is looked at: what is imported meanwhile is heard of
         try:
             for name in names:
-                known[name].ask(wish)
+                known[name].ask(wish if libraries else self._forgiving(known[name], wish))
         except SpeedupsError:
             for name, wish_before in before.items():
                 self._back_to(known[name], wish_before)
@@ -157,6 +158,11 @@ class Registry:
         finally:
             self._watch()
         return before
+
+    def _forgiving(self, library: Library, wish: Wish) -> Wish:
+        """Who names no library does not miss one that is not installed."""
+        absent = wish.strict and version_of(library.target) is None
+        return wish._replace(strict=False) if absent else wish
 
     def _leave(self, before: dict[str, Wish | None]) -> None:
         """End a `with` block. What a later one, of another thread, asked for as well stays its."""
