@@ -11,8 +11,8 @@ SANITIZED = WSFAST_SANITIZE=1 LD_PRELOAD=$$(gcc -print-file-name=libasan.so) PYT
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 	PYTHONSAFEPATH=1 PYTHONPATH=$(ASAN)/lib
 
-.PHONY: demo test quick asan bench peers scale conformance fuzz lint annotate wheel clean \
-	speedups-judge speedups-canary
+.PHONY: demo test quick asan bench peers scale generator speedups conformance fuzz lint annotate \
+	wheel clean speedups-judge speedups-canary
 
 demo: $(BUILT)  # the echo server and the load generator against each other
 	$(BIN)/wsfast-bench -c 100 -d 5s
@@ -25,10 +25,8 @@ asan: $(BUILT)  # the quick tests under the address and undefined-behaviour sani
 	$(SANITIZED) $(BIN)/pytest tests --capture=sys -m "not slow and not source"
 bench: $(BUILT)  # kernels and protocol
 	for each in bench/bench_*.py; do $(PY) -m bench.$$(basename $$each .py) || exit 1; done
-peers: $(BUILT)  # servers side by side
-	$(PY) bench/peers.py
-scale: $(BUILT)  # 40,000 connections
-	$(PY) bench/scale.py
+peers scale generator speedups: $(BUILT)  # servers; 40,000 connections; generators; libraries
+	$(PY) bench/$@.py
 conformance: $(BUILT)  # the Autobahn suite; needs a CPython 2.7
 	$(PY) tests/autobahn/run.py
 fuzz: $(BUILT)  # the parsers, and each speedup beside its original, a minute each

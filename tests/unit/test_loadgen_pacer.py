@@ -29,6 +29,25 @@ def test_one_that_is_not_armed_wakes_nobody():
     selector.close()
 
 
+def test_it_ends_a_wait_at_the_time_that_was_set():
+    selector = EpollSelector()
+    pacer = Pacer(selector)
+    due = time.monotonic_ns() + 20_000_000
+    pacer.wake_at(due + 10**12)
+    pacer.wake_at(due)
+    assert selector.select(10) == []
+    assert due <= time.monotonic_ns() < due + 5_000_000_000
+    pacer.wake_at(1)
+    assert selector.select(10) == []
+    pacer.wake_at(due)
+    pacer.wake_at(0)
+    start = time.monotonic()
+    assert selector.select(0.05) == []
+    assert time.monotonic() - start >= 0.049
+    pacer.close()
+    selector.close()
+
+
 def test_a_closed_one_leaves_the_selector():
     selector = EpollSelector()
     before = len(selector.get_map())

@@ -69,6 +69,7 @@ def document(**summary):
         "latency": {"intended": figures, "actual": figures},
         "generator": {"lag": {"p99": 200_000}},
         "verdict": {"name": "VALID"},
+        "witness": MS,
     }
 
 
@@ -84,6 +85,21 @@ def test_a_share_is_counted_within_its_slack():
     assert not all(check.holds for check in proof.check(document(sent=10_000, lost=900)))
     mixed = document(sent=10_000, lost=500, duplicate=1)
     assert not all(check.holds for check in proof.check(mixed))
+
+
+@pytest.mark.parametrize(
+    ("witness", "found", "holds"),
+    [
+        (50_000, 59_000, True),
+        (50_000, 39_000, False),
+        (MS, 1.04 * MS, True),
+        (MS, 0.9 * MS, False),
+    ],
+)
+def test_a_second_instrument_agrees(witness, found, holds):
+    run = {"witness": witness, "latency": {"actual": {"p50": found}}}
+    (check,) = selftest.second_instrument("").check(run)
+    assert check.holds is holds
 
 
 @pytest.mark.slow

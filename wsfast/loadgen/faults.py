@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from wsfast.endpoint import Endpoint
+from wsfast.loadgen.pacer import Pacer
 from wsfast.loop import Loop
 from wsfast.server import Server
 
@@ -19,6 +20,9 @@ __all__ = ["Faults", "FaultyServer"]
 
 #: The longest wait of a turn: how soon a signal to stop is seen.
 TURN_SECONDS = 0.25
+
+#: How long before its end a freeze sleeps no more.
+SLEEP_ENDS_SECONDS = 0.002
 
 
 class Faults(NamedTuple):
@@ -72,6 +76,9 @@ class FaultyServer:
         self.open: set[Endpoint] = set()
         self.loop = Loop()
         self.server = Server(self, host, port, loop=self.loop, origins=None)
+        self._pacer = Pacer(
+            self.loop.selector
+        )  # to the microsecond: it is what others are held to
         self._choose = random.Random(self.faults.seed)
         self._waiting: list[tuple[float, int, Endpoint, Any]] = []  # a heap by time
         self._number = 0
@@ -148,8 +155,10 @@ class FaultyServer:
             now = time.monotonic()
             self._send_waiting(now)
             self._send_ticks(now)
-            self.loop.selector.select(max(0.0, self._next_due(now) - time.monotonic()))
+            self._pacer.wake_at(int(self._next_due(now) * 1e9))
+            self.loop.selector.select(TURN_SECONDS)
         self._waiting.clear()
+        self._pacer.close()
         self.server.close()
         self.loop.close()
 
@@ -166,7 +175,7 @@ class FaultyServer:
         """Freeze if it is time: nothing is read, answered or accepted meanwhile."""
         due = self._stall_time()
         if due is not None and self._next_stall is not None and time.monotonic() >= due:
-            time.sleep(max(0.0, due + self.faults.stall_seconds - time.monotonic()))
+            _freeze_until(due + self.faults.stall_seconds)
             self._next_stall += self.faults.stall_every_seconds
 
     def _send_waiting(self, now: float) -> None:
@@ -183,3 +192,10 @@ class FaultyServer:
             ws.send(self._tick)
         self._next_tick += self._tick_gap
         self.loop.selector.flush()
+
+
+def _freeze_until(when: float) -> None:
+    """Sleep, and watch the clock at the end: a sleep alone ends too late."""
+    time.sleep(max(0.0, when - SLEEP_ENDS_SECONDS - time.monotonic()))
+    while time.monotonic() < when:
+        pass

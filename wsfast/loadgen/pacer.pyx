@@ -55,6 +55,14 @@ cdef class Pacer(Stream):
             self.timer = -1
             close(timer)
 
+    def wake_at(self, uint64_t when_ns):
+        """End a `select()` at this time; instead of any earlier one.
+
+        Args:
+            when_ns: as `time.monotonic_ns()` has it. A time that is past wakes at once; 0 never.
+        """
+        self.arm(when_ns)
+
     cdef int arm(self, uint64_t when_ns) except -1:
         cdef itimerspec value
         if when_ns == self.armed_ns or self.timer < 0:

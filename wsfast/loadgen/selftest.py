@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -24,11 +25,13 @@ import click
 
 from wsfast.loadgen.embedded import read_address
 from wsfast.loadgen.units import format_count, format_duration
+from wsfast.loadgen.witness import median_round_trip
 
 __all__ = ["Check", "Proof", "command", "freeze_latency", "proofs", "prove"]
 
 MS = 1_000_000
 RUN_SECONDS = 120.0
+WITNESS_SECONDS = 0.5
 
 
 class Check(NamedTuple):
@@ -62,12 +65,15 @@ class Proof(NamedTuple):
         server: options of `wsfast-bench serve`.
         load: options of `wsfast-bench echo`, without the URL.
         check: from the JSON of the run to the checks.
+        witnessed: a second instrument measures as well, before and after; its median, in ns,
+            stands in the JSON as "witness".
     """
 
     name: str
     server: Sequence[str]
     load: Sequence[str]
     check: Callable[[dict[str, Any]], Iterator[Check]]
+    witnessed: bool = False
 
 
 def freeze_latency(q: float, base: float, freeze: float, every: float, rho: float) -> float:
@@ -153,6 +159,19 @@ def counted(fault: str, key: str, share: float, slack: float) -> Proof:
     return Proof(f"--{fault} {share:.0%}", [f"--{fault}", str(share)], load, check)
 
 
+def second_instrument(delay: str) -> Proof:
+    """An independent client sees the same median, within 10 us or 5 %."""
+
+    def check(run: dict[str, Any]) -> Iterator[Check]:
+        expected = run["witness"]
+        found = run["latency"]["actual"]["p50"]
+        yield Check("actual p50", expected, found, max(0.05 * expected, 10_000))
+
+    server = ["--delay", delay] if delay else []
+    name = f"a second instrument, answers after {delay or 'no time'}"
+    return Proof(name, server, ["-c", "1", "-d", "1s"], check, witnessed=True)
+
+
 def steady_sending() -> Proof:
     """The schedule is kept to 100 us on an idle core."""
 
@@ -193,6 +212,8 @@ def proofs(quick: bool) -> list[Proof]:
         freeze(20, 200, 2000),
         *(fixed_delay(ms) for ms in (0.2, 1.0, 20.0, 100.0, 500.0)),
         two_delays(),
+        second_instrument(""),
+        second_instrument("1ms"),
         counted("reorder", "reordered", 0.05, 0.02),
         counted("corrupt", "mismatch", 0.05, 0.02),
         steady_sending(),
@@ -220,7 +241,10 @@ def prove(proof: Proof) -> list[Check]:
     Raises:
         OSError: the server or the load did not start; the message holds what it printed.
     """
+    witnessed = []
     with serving(proof.server) as url:
+        if proof.witnessed:
+            witnessed.append(median_round_trip(url, WITNESS_SECONDS))
         command = [sys.executable, "-m", "wsfast.loadgen", "echo", url, *proof.load]
         done = subprocess.run(
             [*command, "--json", "-q"],
@@ -229,8 +253,13 @@ def prove(proof: Proof) -> list[Check]:
             text=True,
             timeout=RUN_SECONDS,
         )
+        if proof.witnessed:
+            witnessed.append(median_round_trip(url, WITNESS_SECONDS))
     try:
-        return list(proof.check(json.loads(done.stdout)))
+        run = json.loads(done.stdout)
+        if witnessed:
+            run["witness"] = statistics.mean(witnessed)
+        return list(proof.check(run))
     except ValueError:
         raise OSError(f"{proof.name}: {done.stderr.strip() or done.stdout.strip()}") from None
 

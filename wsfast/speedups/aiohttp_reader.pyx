@@ -30,6 +30,7 @@ from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy
 
+from wsfast.connection cimport message_from
 from wsfast.frame cimport load_big_endian, parse_header
 from wsfast.mask cimport mask_copy, rotate_key
 from wsfast.utf8 cimport unmask_ascii
@@ -123,20 +124,6 @@ cdef bint load(dict own, Between *state) except -1:
     state.compress = compress != 0
     state.decode_text = decode_text != 0
     return True
-
-
-cdef bytes unmasked(const uint8_t *payload, Py_ssize_t size, uint32_t key):
-    cdef bytes content = PyBytes_FromStringAndSize(NULL, size)
-    mask_copy(<uint8_t *>PyBytes_AS_STRING(content), payload, <size_t>size, key)
-    return content
-
-
-cdef object text_of(const uint8_t *payload, Py_ssize_t size, uint32_t key):
-    """None if it is not UTF-8."""
-    cdef object text = PyUnicode_New(size, 127)
-    if unmask_ascii(<uint8_t *>PyUnicode_DATA(text), payload, <size_t>size, key):
-        return text
-    return decoded(unmasked(payload, size, key))
 
 
 cdef object decoded(bytes content):
@@ -404,11 +391,11 @@ cdef class FrameReader:
     ) except -1:
         cdef Py_ssize_t size = <Py_ssize_t>header.payload_length
         if header.opcode == TEXT and state.decode_text:
-            content = text_of(payload, size, header.masking_key)
+            content = message_from(TEXT, payload, size, header.masking_key)
             if content is None:
                 return False
         else:
-            content = unmasked(payload, size, header.masking_key)
+            content = message_from(BINARY, payload, size, header.masking_key)
         if not state.frame_fin:
             own["_frame_fin"] = True
             state.frame_fin = 1

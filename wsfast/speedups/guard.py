@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from .target import Slot, Target
@@ -15,7 +16,16 @@ from .target import Slot, Target
 if TYPE_CHECKING:
     import ast
 
-__all__ = ["Refused", "find", "fingerprint", "judge", "unwrapped", "version_of", "version_problem"]
+__all__ = [
+    "Refused",
+    "find",
+    "fingerprint",
+    "judge",
+    "judge_all",
+    "unwrapped",
+    "version_of",
+    "version_problem",
+]
 
 #: Fields of the syntax tree that do not change what a function does, or that only some
 #: interpreters have.
@@ -93,6 +103,20 @@ def judge(slot: Slot, original: object) -> None:
         if mark not in slot.fingerprints:
             told = f"its source (fingerprint {mark}) was not tested" if mark else "has no source"
             raise Refused(f"{slot.where}: {told}")
+
+
+def judge_all(sources: Mapping[str, str]) -> None:
+    """Judge what a replacement stands for beside the function in whose place it is put.
+
+    Args:
+        sources: by the place of each function the fingerprints that were tested, between spaces.
+
+    Raises:
+        Refused: naming the first whose source is another.
+    """
+    for where, known in sources.items():
+        slot = Slot(where, lambda same: same, fingerprints=frozenset(known.split()))
+        judge(slot, find(where)[2])
 
 
 def unwrapped(original: Any) -> Any:

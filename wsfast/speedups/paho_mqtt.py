@@ -11,7 +11,7 @@ import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .guard import find, judge
+from .guard import find, judge_all
 from .target import Level, Originals, Part, Slot, Target, Workload
 
 if TYPE_CHECKING:
@@ -36,13 +36,6 @@ def _place() -> str:
     return f"{CLIENT}{name}"
 
 
-def _judge_helpers() -> None:
-    for name, known in STOOD_FOR.items():
-        where = f"{_place()}.{name}"
-        slot = Slot(where, lambda same: same, fingerprints=frozenset(known.split()))
-        judge(slot, find(where)[2])
-
-
 def _slots() -> Sequence[Slot]:
     from .paho_mqtt_frames import Frames
 
@@ -53,7 +46,7 @@ def _slots() -> Sequence[Slot]:
         return Frames(find(place)[2])
 
     def receive(original: Any) -> Any:
-        _judge_helpers()
+        judge_all({f"{place}.{name}": known for name, known in STOOD_FOR.items()})
         return frames().make_recv_impl(original)
 
     return [
@@ -86,36 +79,17 @@ def _selftest(originals: Originals, level: Level, random: Random) -> None:
     selftest(originals, level, random)
 
 
-class _Wire:
-    """A socket that always has the same frame to read, and takes whatever is written."""
-
-    def __init__(self, frames: bytes) -> None:
-        self._frames = frames
-        self._read = 0
-        self._pieces: dict[tuple[int, int], bytes] = {}  # cut once: that is not to be measured
-
-    def recv(self, size: int) -> bytes:
-        asked = (self._read, size)
-        data = self._pieces.get(asked)
-        if data is None:
-            data = self._pieces[asked] = self._frames[self._read : self._read + size]
-        self._read = (self._read + len(data)) % len(self._frames)
-        return data
-
-    def send(self, data: bytearray) -> int:
-        return len(data)
-
-
 def _workloads() -> Sequence[Workload]:
+    from .endless import EndlessSocket
     from .selftest import frame_bytes
 
     found = []
     for size in (125, 65536, 1 << 20):
-        wrapper = _connected(_Wire(frame_bytes(2, b"x" * size)))
+        wrapper = _connected(EndlessSocket(frame_bytes(2, b"x" * size)))
         send = functools.partial(wrapper.send, b"x" * size)
         found.append(Workload("send", size, send))
         found.append(Workload("recv a packet", size, functools.partial(_packet, wrapper, size)))
-    wrapper = _connected(_Wire(frame_bytes(2, b"x" * 125 * PACKETS)))
+    wrapper = _connected(EndlessSocket(frame_bytes(2, b"x" * 125 * PACKETS)))
     run = functools.partial(_packets, wrapper, 125)
     return [*found, Workload(f"recv packets, {PACKETS} a frame", 125, run, PACKETS)]
 

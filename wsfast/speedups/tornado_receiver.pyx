@@ -14,23 +14,17 @@ whose header is not whole.
 
 cimport cython
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_CheckExact, PyByteArray_GET_SIZE
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.unicode cimport PyUnicode_DecodeUTF8
-from libc.stdint cimport uint32_t, uint64_t
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 
+from wsfast.connection cimport message_from
 from wsfast.frame cimport parse_header
-from wsfast.mask cimport mask_copy
-from wsfast.utf8 cimport unmask_ascii
 
 from wsfast.speedups.methods import stand_in
 
 __all__ = ["make_receive_frame"]
 
-
-cdef extern from "Python.h":
-    object PyUnicode_New(Py_ssize_t size, Py_UCS4 maxchar)
-    void *PyUnicode_DATA(object text)
 
 cdef enum:
     CONTINUATION = 0
@@ -54,24 +48,6 @@ cdef tuple _STREAM_METHODS = (
 cdef tuple _STREAM_FIELDS = (
     "_read_buffer", "_read_buffer_size", "_read_future", "_user_read_buffer",
 )
-
-
-cdef bytes unmasked(const uint8_t *payload, Py_ssize_t size, uint32_t key):
-    cdef bytes content = PyBytes_FromStringAndSize(NULL, size)
-    mask_copy(<uint8_t *>PyBytes_AS_STRING(content), payload, <size_t>size, key)
-    return content
-
-
-cdef object text_of(const uint8_t *payload, Py_ssize_t size, uint32_t key):
-    """None if it is not UTF-8."""
-    cdef object content = PyUnicode_New(size, 127)
-    if unmask_ascii(<uint8_t *>PyUnicode_DATA(content), payload, <size_t>size, key):
-        return content
-    content = unmasked(payload, size, key)
-    try:
-        return PyUnicode_DecodeUTF8(PyBytes_AS_STRING(content), size, NULL)
-    except UnicodeDecodeError:
-        return None
 
 
 cdef int consume(object stream, Py_ssize_t size) except -1:
@@ -176,12 +152,12 @@ cdef class FrameReceiver:
         cdef Py_ssize_t size = <Py_ssize_t>header.payload_length
         if header.opcode == TEXT and header.fin and not own["_frame_compressed"]:
             if self._handling.attributes(protocol) is not None:
-                text = text_of(payload, size, header.masking_key)
+                text = message_from(TEXT, payload, size, header.masking_key)
                 if text is not None:
                     return text
         if data is not None and not header.masked:
             return data
-        return unmasked(payload, size, header.masking_key)
+        return message_from(BINARY, payload, size, header.masking_key)
 
     cdef object _dispatch(
         self, object protocol, dict own, FrameHeader *header, object content

@@ -14,7 +14,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .guard import find, judge
+from .guard import judge_all
 from .target import Level, Originals, Part, Slot, Target, Workload
 
 if TYPE_CHECKING:
@@ -52,12 +52,6 @@ STOOD_FOR = {
 }
 
 
-def _judge_helpers() -> None:
-    for where, known in STOOD_FOR.items():
-        slot = Slot(where, lambda same: same, fingerprints=frozenset(known.split()))
-        judge(slot, find(where)[2])
-
-
 def _slots() -> Sequence[Slot]:
     from .websocket_client_frames import Frames
     from .websocket_client_kernels import make_mask, make_validate_utf8
@@ -65,7 +59,7 @@ def _slots() -> Sequence[Slot]:
 
     @functools.cache
     def frames() -> Frames:
-        _judge_helpers()
+        judge_all(STOOD_FOR)
         return Frames()
 
     @functools.cache
@@ -128,32 +122,10 @@ def _selftest(originals: Originals, level: Level, random: Random) -> None:
     selftest(originals, level, random)
 
 
-class _Wire:
-    """A socket that always has the same frame to read, and takes whatever is written."""
-
-    def __init__(self, frames: bytes) -> None:
-        self._frames = frames
-        self._read = 0
-        self._pieces: dict[tuple[int, int], bytes] = {}  # cut once: that is not to be measured
-
-    def gettimeout(self) -> None:
-        return None
-
-    def recv(self, size: int) -> bytes:
-        asked = (self._read, size)
-        data = self._pieces.get(asked)
-        if data is None:
-            data = self._pieces[asked] = self._frames[self._read : self._read + size]
-        self._read = (self._read + len(data)) % len(self._frames)
-        return data
-
-    def send(self, data: bytes) -> int:
-        return len(data)
-
-
 def _workloads() -> Sequence[Workload]:
     from websocket import WebSocket
 
+    from .endless import EndlessSocket
     from .selftest import frame_bytes
 
     found = []
@@ -161,7 +133,7 @@ def _workloads() -> Sequence[Workload]:
         for opcode, kind in ((1, "text"), (2, "binary")):
             payload = b"x" * size
             connection = WebSocket()
-            connection.sock = _Wire(frame_bytes(opcode, payload))
+            connection.sock = EndlessSocket(frame_bytes(opcode, payload))
             message = payload.decode() if opcode == 1 else payload
             send = functools.partial(connection.send, message, opcode)
             found.append(Workload(f"recv {kind}", size, connection.recv))

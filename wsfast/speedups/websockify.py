@@ -71,29 +71,10 @@ def _selftest(originals: Originals, level: Level, random: Random) -> None:
     selftest(originals, level, random)
 
 
-class _Wire:
-    """A socket that always has the same frames to read, and takes whatever is written."""
-
-    def __init__(self, frames: bytes) -> None:
-        self._frames = frames
-        self._read = 0
-        self._pieces: dict[tuple[int, int], bytes] = {}  # cut once: that is not to be measured
-
-    def recv(self, size: int) -> bytes:
-        asked = (self._read, size)
-        data = self._pieces.get(asked)
-        if data is None:
-            data = self._pieces[asked] = self._frames[self._read : self._read + size]
-        self._read = (self._read + len(data)) % len(self._frames)
-        return data
-
-    def send(self, data: bytes) -> int:
-        return len(data)
-
-
 def _workloads() -> Sequence[Workload]:
     from websockify.websocket import WebSocket
 
+    from .endless import EndlessSocket
     from .selftest import frame_bytes
 
     found = []
@@ -101,7 +82,9 @@ def _workloads() -> Sequence[Workload]:
         payload = b"x" * size
         server = WebSocket()
         server.client, server._state = False, "done"
-        server.socket = _Wire(frame_bytes(2, payload, masking_key=b"\x0d\x07\xf1\x80") * frames)
+        server.socket = EndlessSocket(
+            frame_bytes(2, payload, masking_key=b"\x0d\x07\xf1\x80") * frames
+        )
         name = "receive masked" if frames == 1 else f"receive masked, {frames} a read"
         run = functools.partial(_receive, server, frames)
         found.append(Workload(name, size, run, frames))

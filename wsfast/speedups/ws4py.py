@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from .guard import judge_all
 from .target import Level, Originals, Part, Slot, Target, Workload
 
 if TYPE_CHECKING:
@@ -43,14 +44,8 @@ def _slots() -> Sequence[Slot]:
 
 
 def _judged(make: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """The same, but it raises Refused if what the replacement stands for was not tested."""
-
     def judged(original: Any) -> Any:
-        from .guard import find, judge
-
-        for where, source in STOOD_FOR.items():
-            slot = Slot(where, lambda same: same, fingerprints=frozenset({source}))
-            judge(slot, find(where)[2])
+        judge_all(STOOD_FOR)
         return make(original)
 
     return judged

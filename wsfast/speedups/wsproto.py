@@ -15,7 +15,7 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from .guard import find, judge
+from .guard import find, judge_all
 from .target import Part, Slot, Target, Workload
 from .wsproto_selftest import selftest
 
@@ -76,9 +76,7 @@ def _decoding(names: Names) -> Iterator[Slot]:
     from .wsproto_parser import make_decoder_receive_bytes
 
     def make(original: Any, names: Any) -> Any:
-        for where, known in STOOD_FOR.items():
-            helper = Slot(where, _same, fingerprints=frozenset(known.split()))
-            judge(helper, find(where)[2])
+        judge_all(STOOD_FOR)
         return make_process_buffer(original, names)
 
     decoder = FRAMES + "FrameDecoder."
@@ -89,10 +87,6 @@ def _decoding(names: Names) -> Iterator[Slot]:
     known = "c381bc7803a7 2eeeae2751a1"
     where = FRAMES + "MessageDecoder.process_frame"
     yield _slot(names, where, make_process_frame, "self frame", known)
-
-
-def _same(original: Any) -> Any:
-    return original
 
 
 def _receiving(names: Names) -> Iterator[Slot]:
