@@ -9,6 +9,7 @@ cdef class Pacer(Stream):
     # Subclass it and override on_time.
     cdef int timer                        # the timerfd; -1 once closed
     cdef uint64_t armed_ns                # what it is set to; 0: nothing
+    cdef uint64_t early_ns                # for so long in front of its time the loop polls
     cdef EpollSelector home               # where it is registered until it is closed
 
     # Wake at this CLOCK_MONOTONIC time, at once if it is past; instead of any earlier one.

@@ -23,6 +23,18 @@ __all__ = ["EnginePacer", "ScheduledConnection", "ScheduledEngine"]
 cdef enum:
     BURST = 256                   # messages of the schedule that are sent in one turn
 
+cdef double POLLED = 0.25         # share of the time between two messages in which a loop may poll
+cdef double POLLED_NS = 250_000.0 # ... and the longest of it: most cores wake within that
+
+
+cdef uint64_t polled_ns(object plan) except? 0:
+    """For how long the loop polls before a message is due, so that it leaves on time."""
+    cdef double most
+    if plan.rate is None:
+        return 0
+    most = max(plan.rate, *[rate for _, rate in plan.all_stages()])
+    return <uint64_t>min(POLLED_NS, POLLED * 1e9 / most if most else 0.0)
+
 
 cdef class ScheduledConnection(LoadConnection):
     """One connection of a ScheduledEngine, which makes it."""
@@ -70,7 +82,7 @@ cdef class ScheduledEngine(Engine):
                 seed=plan.seed,
             )
         if plan.rate is not None or self.think_ns:
-            self.pacer = EnginePacer(loop.selector)
+            self.pacer = EnginePacer(loop.selector, polled_ns(plan))
             self.pacer.engine = self
 
     def begin(self, start_ns):
