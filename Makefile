@@ -12,7 +12,7 @@ SANITIZED = WSFAST_SANITIZE=1 LD_PRELOAD=$$(gcc -print-file-name=libasan.so) PYT
 	PYTHONSAFEPATH=1 PYTHONPATH=$(ASAN)/lib
 
 .PHONY: demo test quick asan bench peers scale generator speedups conformance fuzz lint annotate \
-	wheel clean speedups-judge speedups-canary
+	wheel docs clean speedups-judge speedups-canary
 
 demo: $(BUILT)  # the echo server and the load generator against each other
 	$(BIN)/wsfast-bench -c 100 -d 5s
@@ -31,10 +31,10 @@ conformance: $(BUILT)  # the Autobahn suite; needs a CPython 2.7
 	$(PY) tests/autobahn/run.py
 fuzz: $(BUILT)  # the parsers, and each speedup beside its original, a minute each
 	$(PY) tests/fuzz/run.py && $(PY) -m wsfast.speedups selftest --seconds 30 --jobs 2
-speedups-judge: $(BUILT)  # the tests of the libraries themselves, with and without
-	$(PY) tests/judge/run.py
-speedups-canary: $(BUILT)  # their newest releases: what moved
-	$(PY) tests/judge/canary.py
+speedups-judge speedups-canary: $(BUILT)  # the libraries' own tests; their newest releases
+	$(PY) tests/judge/$(if $(findstring canary,$@),canary,run).py
+docs: $(BUILT)  # build/docs, without a warning
+	$(BIN)/mkdocs build -q --strict
 lint: $(BUILT)
 	$(BIN)/pytest -q tests/test_source.py tests/test_layers.py tests/test_mirror.py
 annotate: $(READY)  # build/cython/**/*.html: the whiter, the less Python

@@ -1,0 +1,100 @@
+"""The documentation: it builds without a warning, and its examples do what they are there for."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from examples import Example, examples_of, grouped, imports_of, run, serving
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+GROUPS = [group for page in PAGES for group in grouped(examples_of(page))]
+
+
+def test_the_pages_have_examples() -> None:
+    assert len(GROUPS) >= 5
+    assert {"program", "server", "excerpt"} <= {example.kind for example, _ in GROUPS}
+
+
+@pytest.mark.parametrize(("example", "clients"), GROUPS, ids=[str(each) for each, _ in GROUPS])
+def test_an_example_runs(example: Example, clients: list[Example], tmp_path: Path) -> None:
+    if example.kind == "server":
+        with serving(example.code, tmp_path) as port:
+            for client in clients:
+                run(client.code, port, tmp_path)
+    else:
+        code = imports_of(example.code) if example.kind == "excerpt" else example.code
+        run(code, 0, tmp_path)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("mkdocs") is None, reason="mkdocs is not installed")
+def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "WARNING" not in done.stderr
+    pages = {path.stem for path in (ROOT / "docs").glob("*.md")}
+    assert pages <= {path.stem for path in tmp_path.glob("*.html")}
+
+
+# --- the machinery -----------------------------------------------------------------------------
+
+
+def page(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "page.md"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_fences_and_their_kinds(tmp_path: Path) -> None:
+    text = (
+        "# A\n\n```python\na = 1\n```\n\n```console\n$ no\n```\n\n"
+        "<!-- example: server -->\n```python\nb = 2\n```\n\n"
+        "<!-- example: client -->\n\n```python\nc = 3\n```\n"
+    )
+    found = examples_of(page(tmp_path, text))
+    assert [(each.line, each.kind, each.code) for each in found] == [
+        (4, "program", "a = 1\n"),
+        (13, "server", "b = 2\n"),
+        (19, "client", "c = 3\n"),
+    ]
+    first, (server, clients) = grouped(found)
+    assert first == (found[0], [])
+    assert (server, clients) == (found[1], [found[2]])
+
+
+def test_a_kind_that_is_none(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="page.md:3: 'serve' is none of program, server"):
+        examples_of(page(tmp_path, "<!-- example: serve -->\n```python\na = 1\n```\n"))
+
+
+def test_a_client_needs_a_server(tmp_path: Path) -> None:
+    found = examples_of(page(tmp_path, "<!-- example: client -->\n```python\na = 1\n```\n"))
+    with pytest.raises(ValueError, match="a client without a server"):
+        grouped(found)
+
+
+def test_an_excerpt_must_be_python_and_its_imports_must_exist(tmp_path: Path) -> None:
+    assert imports_of("from os import path\n\nfor each in things:\n    import re\n") == (
+        "from os import path\nimport re"
+    )
+    with pytest.raises(SyntaxError):
+        imports_of("for each in things\n")
+    with pytest.raises(AssertionError, match="no_such_module"):
+        run("import no_such_module", 0, tmp_path)
+
+
+def test_a_server_that_never_listens_fails(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="gone"), serving("print('gone')", tmp_path):
+        pass
+
+
+def test_a_server_that_does_not_end_well_fails(tmp_path: Path) -> None:
+    code = "import socket, time\ns = socket.create_server(('', 8765))\ntime.sleep(30)"
+    with pytest.raises(AssertionError), serving(code, tmp_path) as port:
+        assert port > 0
