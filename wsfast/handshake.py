@@ -43,7 +43,6 @@ from wsfast.headers import (
     show,
 )
 from wsfast.headreader import BadHead, RequestReader, ResponseReader
-from wsfast.origin import check_origin
 from wsfast.refusal import Refusal, write_response
 from wsfast.rfc6455 import GUID, VERSION
 from wsfast.url import parse_url
@@ -59,7 +58,6 @@ __all__ = [
     "Response",
     "ServerHandshake",
     "accept_key",
-    "check_origin",
 ]
 
 _KEY = re.compile(r"[A-Za-z0-9+/]{21}[AQgw]==")

@@ -15,10 +15,11 @@ from typing import Any
 
 from wsfast.callback import CallbackStream
 from wsfast.endpoint import Endpoint
-from wsfast.handshake import Refusal, Request, ServerHandshake, check_origin
+from wsfast.handshake import Refusal, Request, ServerHandshake
 from wsfast.headers import format_subprotocols
 from wsfast.listener import Listener
 from wsfast.loop import Loop
+from wsfast.origin import OriginPolicy
 from wsfast.rfc6455 import CloseCode, Role
 from wsfast.settings import Settings
 
@@ -75,8 +76,8 @@ class Server:
         reuse_port: let other processes listen on the same port; the kernel shares connections out.
         backlog: connections that may wait to be accepted.
         subprotocols: those that we speak, the preferred first (RFC 6455 section 1.9).
-        origins: which pages may connect, as for `check_origin`; the default lets in those of the
-            same origin, and whatever is no browser. None lets in every page: then any page on the
+        origins: which pages may connect, as for `OriginPolicy`; the default lets in those of the
+            same origin, and whatever is no browser. "any" lets in every page: then any page on the
             web can use this server with the rights of whoever looks at it (section 10.2).
         max_head_bytes, max_headers: limits of a request.
         endpoint: `Endpoint` or a subclass that handles messages in C.
@@ -100,14 +101,13 @@ class Server:
         reuse_port: bool = False,
         backlog: int = 4096,
         subprotocols: Sequence[str] = (),
-        origins: Collection[str | None] | str | None = ("same-origin", None),
+        origins: Collection[str | None] | str = ("same", None),
         max_head_bytes: int = 16384,
         max_headers: int = 128,
         endpoint: type[Endpoint] = Endpoint,
         **limits: Any,
     ) -> None:
-        check_origin(Request("GET", "/", "1.1", []), origins)  # raises now, not per request
-        format_subprotocols(subprotocols)  # as well
+        format_subprotocols(subprotocols)  # raises now, not per request
         if max_head_bytes < 1 or max_headers < 1:
             raise ValueError(
                 f"max_head_bytes {max_head_bytes} and max_headers {max_headers} must be 1 or more"
@@ -116,7 +116,7 @@ class Server:
         self.max_head_bytes = max_head_bytes
         self.max_headers = max_headers
         self._subprotocols = tuple(subprotocols)
-        self._origins = origins
+        self._origins = OriginPolicy(origins)
         self._on_request: Callable[[Request], Refusal | None] | None = getattr(
             handler, "on_request", None
         )
@@ -139,9 +139,7 @@ class Server:
 
     def judge(self, request: Request) -> Refusal | None:
         """Decide on a request that RFC 6455 allows: None accepts it."""
-        refusal = None
-        if self._origins is not None:
-            refusal = check_origin(request, self._origins)
+        refusal = self._origins.check(request)
         if refusal is None and self._on_request is not None:
             refusal = self._on_request(request)
         return refusal

@@ -20,7 +20,6 @@ from wsfast.handshake import (
     Request,
     ServerHandshake,
     accept_key,
-    check_origin,
 )
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
@@ -365,13 +364,6 @@ def test_interim_answers_share_the_limit():
     result = feed(client, b"HTTP/1.1 100 Continue\r\n\r\n" * 1000)
     assert isinstance(result, Rejected)
     assert "limit" in result.reason
-
-
-def test_the_origin_policy_is_at_hand():
-    refusal = check_origin(received()[1], ["https://other.example"])
-    assert refusal is not None
-    assert refusal.status == 403
-    assert check_origin(received()[1], "same-origin") is None
 
 
 # --- whatever a peer may send -----------------------------------------------------------------

@@ -121,7 +121,7 @@ def _serve(options: argparse.Namespace, ready: Callable[[Server], None]) -> int:
         options.host,
         options.port,
         unix=options.unix,
-        origins=None,  # it gives away nothing that it was not sent
+        origins="any",  # it gives away nothing that it was not sent
         reuse_port=options.workers > 1,
         max_message_bytes=options.max_message_bytes,
         endpoint=EchoEndpoint,

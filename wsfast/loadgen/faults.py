@@ -75,7 +75,7 @@ class FaultyServer:
         self.mode = mode
         self.open: set[Endpoint] = set()
         self.loop = Loop()
-        self.server = Server(self, host, port, loop=self.loop, origins=None)
+        self.server = Server(self, host, port, loop=self.loop, origins="any")
         self._pacer = Pacer(
             self.loop.selector
         )  # to the microsecond: it is what others are held to

@@ -36,7 +36,7 @@ class Echo:
 
 def main(*origins: str) -> None:
     """Serve until terminated; without an origin every page may connect."""
-    server = Server(Echo(), port=0, subprotocols=[SUBPROTOCOL], origins=origins or None)
+    server = Server(Echo(), port=0, subprotocols=[SUBPROTOCOL], origins=origins or "any")
     print(f"port {server.addresses[0][1]}", flush=True)
     server.loop.run()
 
