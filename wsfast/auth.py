@@ -1,0 +1,193 @@
+"""Authentication: handlers that stand before yours and keep out who has not shown a credential.
+
+Before the upgrade, from headers: `Basic` and `Bearer`, to be used as `on_upgrade`. After it, from
+the first message: `Authenticated(handler, verify=...)` on a server, and on a client
+`Authenticating(handler, credential)`, which answers. Where a browser can put a token stands in
+`wsfast.credentials`, what states a session has in `wsfast.session`.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+from wsfast.credentials import Basic, Bearer, basic_credentials, bearer_token
+from wsfast.session import (
+    UNAUTHORIZED,
+    ClientSession,
+    Dialect,
+    Grant,
+    Session,
+    SessionPolicy,
+    SessionState,
+    Step,
+)
+
+__all__ = [
+    "UNAUTHORIZED",
+    "Authenticated",
+    "Authenticating",
+    "Basic",
+    "Bearer",
+    "ClientSession",
+    "Dialect",
+    "Grant",
+    "Session",
+    "SessionPolicy",
+    "SessionState",
+    "Step",
+    "basic_credentials",
+    "bearer_token",
+]
+
+#: Delivered only to who is authenticated; on_open, on_message and on_close are treated below.
+_GATED = frozenset({"on_ping", "on_pong", "on_drain"})
+
+
+class Authenticated:
+    """Stands before a server's handler: who does not authenticate never reaches it.
+
+    The handler's on_open comes when the first message was a good credential, and its on_close only
+    after that. If it has on_authenticated(ws, grant), that is called at each good credential, the
+    first time just before on_open: the place to set `ws.state`. Its other methods pass.
+
+    Args:
+        handler: any handler, as for `Server`.
+        verify, deadline_seconds, on_expiry, grace_seconds, dialect: see `SessionPolicy`; verify
+            runs in the loop's thread and must not wait.
+        clock: the time in seconds, one that never goes back.
+
+    Raises:
+        TypeError, ValueError: see `SessionPolicy`.
+    """
+
+    def __init__(
+        self,
+        handler: object,
+        *,
+        verify: Callable[[str], Grant | None],
+        deadline_seconds: float = 10.0,
+        on_expiry: str = "close",
+        grace_seconds: float = 10.0,
+        dialect: Dialect | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        dialect = Dialect() if dialect is None else dialect
+        self._policy = SessionPolicy(verify, deadline_seconds, on_expiry, grace_seconds, dialect)
+        self._clock = clock
+        self._handler = handler
+        self._message_callback = getattr(handler, "on_message", None)
+        self._sessions: dict[Any, Session] = {}
+        self._timers: dict[Any, Any] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._handler, name)
+        return functools.partial(self._gate, found) if name in _GATED else found
+
+    def on_open(self, ws: Any) -> None:
+        """The connection stands, and waits for its first message."""
+        session = self._sessions[ws] = Session(self._policy, self._clock())
+        self._set_timer(ws, session)
+
+    def on_message(self, ws: Any, message: Any) -> None:
+        """Hand the message on, or take it for a credential."""
+        session = self._sessions[ws]
+        is_new = session.grant is None
+        step = session.receive(message, self._clock())
+        if step.grant is not None or step.send is not None or step.close_reason is not None:
+            self._take(ws, session, step, is_new)
+        if step.deliver and self._message_callback is not None:
+            self._message_callback(ws, message)
+
+    def on_close(self, ws: Any, close_code: int, close_reason: str) -> None:
+        """Forget the session; the handler hears of it if it heard of its beginning."""
+        session = self._sessions.pop(ws)
+        self._clear_timer(ws)
+        if session.grant is not None:
+            self._call("on_close", ws, close_code, close_reason)
+
+    def _gate(self, callback: Callable[..., Any], ws: Any, *details: Any) -> None:
+        session = self._sessions.get(ws)
+        if session is not None and session.grant is not None:
+            callback(ws, *details)
+
+    def _take(self, ws: Any, session: Session, step: Step, is_new: bool) -> None:
+        """Do what a step asks for, delivering apart."""
+        self._set_timer(ws, session)
+        if step.send is not None:
+            ws.send(step.send)
+        if step.close_reason is not None:
+            ws.close(UNAUTHORIZED, step.close_reason)
+        if step.grant is not None:
+            self._call("on_authenticated", ws, step.grant)
+            if is_new:
+                self._call("on_open", ws)
+
+    def _call(self, name: str, ws: Any, *details: Any) -> None:
+        callback = getattr(self._handler, name, None)
+        if callback is not None:
+            callback(ws, *details)
+
+    def _set_timer(self, ws: Any, session: Session) -> None:
+        self._clear_timer(ws)
+        if session.deadline < math.inf:
+            seconds = max(0.0, session.deadline - self._clock())
+            selector = ws.settings.loop.selector
+            self._timers[ws] = selector.call_later(seconds, self._on_deadline, ws)
+
+    def _clear_timer(self, ws: Any) -> None:
+        timer = self._timers.pop(ws, None)
+        if timer is not None:
+            timer.cancel()
+
+    def _on_deadline(self, ws: Any) -> None:
+        session = self._sessions[ws]
+        self._take(ws, session, session.tick(self._clock()), False)
+
+
+class Authenticating:
+    """Stands before a client's handler: presents credentials, first of all and when asked.
+
+    Args:
+        handler: any handler, as for `connect`; it never sees the server's challenges.
+        credential: returns the credential to present now, or None if there is none any more.
+        dialect: how credentials look on the wire; the server's.
+    """
+
+    def __init__(
+        self,
+        handler: object,
+        credential: Callable[[], str | None],
+        *,
+        dialect: Dialect | None = None,
+    ) -> None:
+        self._session = ClientSession(credential, dialect)
+        self._handler = handler
+        self._message_callback = getattr(handler, "on_message", None)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._handler, name)
+
+    def on_open(self, ws: Any) -> None:
+        """Authenticate; what the handler sends now comes behind it."""
+        self.renew(ws)
+        callback = getattr(self._handler, "on_open", None)
+        if callback is not None:
+            callback(ws)
+
+    def on_message(self, ws: Any, message: Any) -> None:
+        """Answer the message if it asks for a credential, hand it on if not."""
+        step = self._session.receive(message)
+        if step.send is not None:
+            ws.send(step.send)
+        elif step.deliver and self._message_callback is not None:
+            self._message_callback(ws, message)
+
+    def renew(self, ws: Any) -> None:
+        """Present a fresh credential now, unasked."""
+        step = self._session.present()
+        if step.send is not None:
+            ws.send(step.send)
