@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import os
 import selectors
 import socket
@@ -16,6 +17,7 @@ from wsfast.callback import CallbackStream
 from wsfast.client import connect
 from wsfast.endpoint import Endpoint
 from wsfast.handshake import accept_key
+from wsfast.limits import Limits
 from wsfast.loop import Loop
 from wsfast.selector import EpollSelector
 from wsfast.server import Server
@@ -33,7 +35,10 @@ __all__ = [
     "request_head",
     "resident_bytes",
     "text",
+    "with_limits",
 ]
+
+LIMIT_NAMES = {field.name for field in dataclasses.fields(Limits)}
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
@@ -67,6 +72,13 @@ def answer_handshake(request: bytes) -> bytes:
     key = next(line.split(": ")[1] for line in lines if line.startswith("Sec-WebSocket-Key"))
     head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     return f"{head}Sec-WebSocket-Accept: {accept_key(key)}\r\n\r\n".encode()
+
+
+def with_limits(options: dict[str, Any]) -> dict[str, Any]:
+    """Options of a server or client, in which those that are limits may stand by themselves."""
+    limits = {name: options[name] for name in LIMIT_NAMES & options.keys()}
+    rest = {name: value for name, value in options.items() if name not in limits}
+    return {**rest, "limits": Limits(**limits)} if limits else rest
 
 
 class Recorder:
@@ -269,7 +281,7 @@ class Net:
 
     def server(self, handler: object, **options: Any) -> Server:
         """A server on a free port of the loopback, with short deadlines."""
-        options = {"closing_seconds": 0.5, **options}
+        options = with_limits({"closing_seconds": 0.5, **options})
         server = Server(handler, "127.0.0.1", 0, loop=self.loop, **options)
         self.servers.append(server)
         return server
@@ -280,7 +292,7 @@ class Net:
 
     def client(self, server: Server, handler: object, **options: Any) -> Endpoint:
         """Our own client on the same loop; not yet open."""
-        ws = connect(self.url(server), handler, loop=self.loop, **options)
+        ws = connect(self.url(server), handler, loop=self.loop, **with_limits(options))
         self.clients.append(ws)
         return ws
 

@@ -20,7 +20,7 @@ PACKAGE = ROOT / "wsfast"
 
 #: From the ground up; what stands in one row may import its own row and every row below.
 LAYERS = [
-    {"rfc6455", "errors"},
+    {"rfc6455", "errors", "limits"},
     {"cpu", "mask", "utf8", "frame"},
     {"scan"},
     {"buffer"},

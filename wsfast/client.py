@@ -10,6 +10,7 @@ from typing import Any
 from wsfast.endpoint import Endpoint
 from wsfast.errors import ConnectFailed, HandshakeRefused
 from wsfast.handshake import Accepted, ClientHandshake, Rejected
+from wsfast.limits import Limits
 from wsfast.loop import Loop
 from wsfast.rfc6455 import Role
 from wsfast.settings import Settings
@@ -18,9 +19,8 @@ __all__ = ["connect"]
 
 _Address = tuple[socket.AddressFamily, Any]
 
-_HANDSHAKE_OPTIONS = frozenset(
-    {"headers", "cookies", "origin", "subprotocols", "extensions", "max_head_bytes", "max_headers"}
-)
+_DEFAULTS = Limits()
+_HANDSHAKE_OPTIONS = frozenset({"headers", "cookies", "origin", "subprotocols", "extensions"})
 
 
 class _Opening:
@@ -114,6 +114,7 @@ def connect(
     *,
     loop: Loop | None = None,
     local_address: tuple[str, int] | None = None,
+    limits: Limits = _DEFAULTS,
     endpoint: type[Endpoint] = Endpoint,
     **options: Any,
 ) -> Endpoint:
@@ -130,8 +131,9 @@ def connect(
         loop: the `Loop` to live on.
         local_address: (host, port) to connect from.
         endpoint: `Endpoint` or a subclass that handles messages in C.
-        options: headers, cookies, origin, subprotocols, extensions, max_head_bytes and
-            max_headers go to `ClientHandshake`; all others to `Settings`.
+        limits: `Limits` of the connection.
+        options: headers, cookies, origin, subprotocols and extensions go to
+            `ClientHandshake`; all others to `Settings`.
 
     Returns:
         The endpoint; ended, if no loop was given.
@@ -142,7 +144,10 @@ def connect(
             connection from opening; `HandshakeRefused`, a subclass, has the server's answer.
     """
     opening = {name: options.pop(name) for name in _HANDSHAKE_OPTIONS & options.keys()}
-    handshake = ClientHandshake(url, **opening)
+    handshake = ClientHandshake(
+        url, max_head_bytes=limits.max_head_bytes, max_headers=limits.max_headers, **opening
+    )
+    options["limits"] = limits
     if handshake.secure:
         raise ConnectFailed(f"{url}: wss:// is not supported yet, ws:// is")
     if loop is not None:

@@ -226,8 +226,8 @@ cdef class Endpoint(Transport):
         cdef Settings settings = self.settings
         self.connection = EndpointConnection(
             settings.role,
-            max_message_bytes=settings.max_message_bytes,
-            max_fragments=settings.max_fragments,
+            max_message_bytes=settings.limits.max_message_bytes,
+            max_fragments=settings.limits.max_fragments,
             extension=extension,
         )
         self.connection.owner = self
@@ -300,7 +300,7 @@ cdef class Endpoint(Transport):
 
     cdef int on_deadline(self) except -1:
         if self.phase == CONNECTING or self.phase == OPENING:
-            seconds = self.settings.opening_seconds
+            seconds = self.settings.limits.opening_seconds
             return self.fail_opening(
                 ConnectFailed(f"the opening handshake took longer than {seconds} s")
             )

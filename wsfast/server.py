@@ -17,6 +17,7 @@ from wsfast.callback import CallbackStream
 from wsfast.endpoint import Endpoint
 from wsfast.handshake import Refusal, Request, ServerHandshake
 from wsfast.headers import format_subprotocols
+from wsfast.limits import Limits
 from wsfast.listener import Listener
 from wsfast.loop import Loop
 from wsfast.origin import OriginPolicy
@@ -25,6 +26,7 @@ from wsfast.settings import Settings
 
 __all__ = ["Server", "serve"]
 
+_DEFAULTS = Limits()
 _PORT_TRIES = 16
 _ABSENT = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 
@@ -36,7 +38,8 @@ class _Opening:
 
     def __init__(self, server: Server) -> None:
         self._handshake = ServerHandshake(
-            max_head_bytes=server.max_head_bytes, max_headers=server.max_headers
+            max_head_bytes=server.settings.limits.max_head_bytes,
+            max_headers=server.settings.limits.max_headers,
         )
         self._server = server
 
@@ -79,13 +82,13 @@ class Server:
         origins: which pages may connect, as for `OriginPolicy`; the default lets in those of the
             same origin, and whatever is no browser. "any" lets in every page: then any page on the
             web can use this server with the rights of whoever looks at it (section 10.2).
-        max_head_bytes, max_headers: limits of a request.
         endpoint: `Endpoint` or a subclass that handles messages in C.
-        limits: further keyword arguments of `Settings`.
+        limits: `Limits` of the server and its connections.
+        options: further keyword arguments of `Settings`.
 
     Raises:
         OSError: cannot listen there, or the host cannot be resolved.
-        ValueError: the port, a limit or an origin is none.
+        ValueError: the port or an origin is none.
         LocalProtocolError: a subprotocol is no token, or comes twice.
         TypeError: an option is unknown, or `subprotocols` is a str and no list of names.
     """
@@ -102,25 +105,20 @@ class Server:
         backlog: int = 4096,
         subprotocols: Sequence[str] = (),
         origins: Collection[str | None] | str = ("same", None),
-        max_head_bytes: int = 16384,
-        max_headers: int = 128,
+        limits: Limits = _DEFAULTS,
         endpoint: type[Endpoint] = Endpoint,
-        **limits: Any,
+        **options: Any,
     ) -> None:
         format_subprotocols(subprotocols)  # raises now, not per request
-        if max_head_bytes < 1 or max_headers < 1:
-            raise ValueError(
-                f"max_head_bytes {max_head_bytes} and max_headers {max_headers} must be 1 or more"
-            )
         self.loop = Loop() if loop is None else loop
-        self.max_head_bytes = max_head_bytes
-        self.max_headers = max_headers
         self._subprotocols = tuple(subprotocols)
         self._origins = OriginPolicy(origins)
         self._on_request: Callable[[Request], Refusal | None] | None = getattr(
             handler, "on_request", None
         )
-        self.settings = Settings(self.loop, Role.SERVER, handler, lambda: _Opening(self), **limits)
+        self.settings = Settings(
+            self.loop, Role.SERVER, handler, lambda: _Opening(self), limits=limits, **options
+        )
         self._listeners = [
             Listener(self.settings, listening, endpoint)
             for listening in _listen(host, port, unix, reuse_port, backlog)
@@ -172,7 +170,7 @@ class Server:
         endpoints = self.settings.endpoints
         for endpoint in list(endpoints):
             endpoint.close(close_code, close_reason)
-        self.loop.run_while(lambda: endpoints, self.settings.closing_seconds + 5)
+        self.loop.run_while(lambda: endpoints, self.settings.limits.closing_seconds + 5)
         for endpoint in list(endpoints):
             endpoint.disconnect()
 

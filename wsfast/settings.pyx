@@ -3,9 +3,12 @@
 
 cimport cython
 
+from wsfast.limits import Limits
 from wsfast.rfc6455 import Role
 
 __all__ = ["Settings"]
+
+cdef object DEFAULTS = Limits()
 
 
 @cython.final
@@ -20,58 +23,31 @@ cdef class Settings:
             on_drain(ws) and on_connect_failed(ws, error) those that it has are called.
         opener: called without arguments for each connection; returns its opening handshake, an
             object with start(endpoint), receive(endpoint, data) and receive_eof(endpoint).
-        max_message_bytes, max_fragments: as for `Connection`.
+        limits: `Limits`. A client never stops reading at the high-water mark: two ends that both
+            did would wait for each other.
         views: hand binary messages on as memoryview of the receive buffer; such a view stays
             valid for as long as it is kept.
-        high_water, low_water: bytes queued for a slow peer above which reading from it stops,
-            and at which it goes on and on_drain is called. A client never stops reading: two
-            ends that both did would wait for each other.
-        max_queue_bytes: with more than this queued, a further send aborts the connection.
-        opening_seconds, closing_seconds: deadlines of the two handshakes.
     """
 
     def __init__(
-        self,
-        Loop loop not None,
-        role,
-        handler,
-        opener,
-        *,
-        max_message_bytes=1024 * 1024,
-        max_fragments=None,
-        views=False,
-        high_water=256 * 1024,
-        low_water=64 * 1024,
-        max_queue_bytes=16 * 1024 * 1024,
-        opening_seconds=10.0,
-        closing_seconds=10.0,
+        self, Loop loop not None, role, handler, opener, *, limits=DEFAULTS, views=False
     ):
-        if not 0 <= low_water <= high_water <= max_queue_bytes:
-            raise ValueError(
-                f"low_water {low_water}, high_water {high_water}, max_queue_bytes "
-                f"{max_queue_bytes} are not in rising order"
-            )
-        if not 0 < max_message_bytes < 1 << 62:
-            raise ValueError(f"max_message_bytes is {max_message_bytes}, not in 1..2**62-1")
-        if max_fragments is not None and not 0 < max_fragments < 1 << 62:
-            raise ValueError(f"max_fragments is {max_fragments}, not in 1..2**62-1")
-        if not (opening_seconds >= 0 and closing_seconds >= 0):
-            raise ValueError(
-                f"opening_seconds {opening_seconds} and closing_seconds {closing_seconds} "
-                "are to be 0 or more"
-            )
+        if not isinstance(limits, Limits):
+            raise TypeError(f"limits is {limits!r}, not a Limits")
         self.loop = loop
         self.role = Role(role)
         self.opener = opener
-        self.max_message_bytes = max_message_bytes
-        self.max_fragments = max_fragments
+        self.limits = limits
         self.views = views
-        self.high_water = high_water
-        self.low_water = low_water
-        self.max_queue_bytes = max_queue_bytes
-        self.opening_seconds = opening_seconds
-        self.closing_seconds = closing_seconds
+        self.high_water_bytes = limits.high_water_bytes
+        self.low_water_bytes = limits.low_water_bytes
+        self.max_queue_bytes = limits.max_queue_bytes
+        self.opening_seconds = limits.opening_seconds
+        self.closing_seconds = limits.closing_seconds
         self.endpoints = set()
+        self.take_methods(handler)
+
+    cdef int take_methods(self, handler) except -1:
         self.open_callback = getattr(handler, "on_open", None)
         self.message_callback = getattr(handler, "on_message", None)
         self.close_callback = getattr(handler, "on_close", None)
@@ -79,3 +55,4 @@ cdef class Settings:
         self.pong_callback = getattr(handler, "on_pong", None)
         self.drain_callback = getattr(handler, "on_drain", None)
         self.failed_callback = getattr(handler, "on_connect_failed", None)
+        return 0

@@ -162,14 +162,16 @@ cdef class Transport(Stream):
     cdef int flush_queue(self) except -1:
         cdef Buffer queue = self.queue
         if queue is not None:
-            if self.queued() > self.settings.high_water:
+            if self.queued() > self.settings.high_water_bytes:
                 self.paused = True  # whoever saw so much waits for on_drained
             queue.consume(transmit(self.fd, queue.data + queue.start, queue.end - queue.start))
             self.blocked = queue.end != queue.start
             if not self.blocked:
                 self.queue = None
             try:
-                if not self.blocked or (self.paused and self.queued() <= self.settings.low_water):
+                if not self.blocked or (
+                    self.paused and self.queued() <= self.settings.low_water_bytes
+                ):
                     self.on_drained()
             finally:
                 self.update_interest()
@@ -179,9 +181,9 @@ cdef class Transport(Stream):
         cdef size_t held = self.queued()
         if self.fd < 0:
             return 0
-        if held > self.settings.high_water:
+        if held > self.settings.high_water_bytes:
             self.paused = True
-        elif held <= self.settings.low_water:
+        elif held <= self.settings.low_water_bytes:
             self.paused = False
         cdef uint32_t interest = EDGE | WRITABLE if self.blocked else EDGE
         # A client goes on reading: if both ends stopped, neither would ever read again.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from wsfast.limits import Limits
 from wsfast.server import Server, stop_on_signal
 
 __all__: list[str] = []
@@ -24,7 +25,8 @@ class Broker:
             ws.send(message)
 
 
-server = Server(Broker(), "127.0.0.1", 0, subprotocols=["mqtt"], max_message_bytes=MAX_BYTES)
+limits = Limits(max_message_bytes=MAX_BYTES)
+server = Server(Broker(), "127.0.0.1", 0, subprotocols=["mqtt"], limits=limits)
 with stop_on_signal(server.loop):
     print(f"listening on ws://127.0.0.1:{server.addresses[0][1]}/", flush=True)
     server.loop.run()

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from wsfast.client import connect
 from wsfast.endpoint import Endpoint
+from wsfast.limits import Limits
 from wsfast.loop import Loop
 
 __all__ = ["main"]
@@ -26,7 +27,7 @@ class Session:
         self.kept: list[str | bytes] = []
         self.ended = False
         self.failed: Exception | None = None
-        connect(url, self, loop=loop, max_message_bytes=MAX_MESSAGE_BYTES)
+        connect(url, self, loop=loop, limits=Limits(max_message_bytes=MAX_MESSAGE_BYTES))
         loop.run_while(lambda: not self.ended, CASE_SECONDS)
         if self.failed is not None:
             raise self.failed

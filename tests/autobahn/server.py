@@ -6,6 +6,7 @@ wsfast-echo never makes a Python object of a message: this is the path that appl
 from __future__ import annotations
 
 from wsfast.endpoint import Endpoint
+from wsfast.limits import Limits
 from wsfast.server import Server
 
 __all__ = ["main"]
@@ -23,7 +24,7 @@ class Echo:
 
 def main() -> None:
     """Serve until terminated."""
-    server = Server(Echo(), port=0, max_message_bytes=MAX_MESSAGE_BYTES)
+    server = Server(Echo(), port=0, limits=Limits(max_message_bytes=MAX_MESSAGE_BYTES))
     host, port = server.addresses[0][:2]
     print(f"listening on ws://{host}:{port}/", flush=True)
     server.loop.run()

@@ -17,6 +17,7 @@ from wire import BINARY, CONTINUATION, KEY, PING, TEXT, close_frame, frame
 from wsfast.callback import CallbackStream
 from wsfast.client import connect
 from wsfast.endpoint import Endpoint
+from wsfast.limits import Limits
 from wsfast.loop import Loop
 from wsfast.selector import EpollSelector
 from wsfast.server import Server
@@ -262,7 +263,11 @@ def test_whatever_races_on_close_comes_once(
     rng = random.Random(seed)
     handler = Hasty(rng)
     server = net.server(
-        handler, closing_seconds=0.1, opening_seconds=0.2, high_water=100_000, low_water=10_000
+        handler,
+        closing_seconds=0.1,
+        opening_seconds=0.2,
+        high_water_bytes=100_000,
+        low_water_bytes=10_000,
     )
     for _ in range(150):
         peer = net.peer(server, receive_bytes=rng.choice([0, 4096]))
@@ -316,8 +321,9 @@ def test_whatever_a_server_does_a_client_ends_once(
     handler = HastyClient(rng)
     listening, url = net.listen()
     made: list[Endpoint] = []
+    limits = Limits(closing_seconds=0.1, opening_seconds=0.2)
     for _ in range(150):
-        made.append(connect(url, handler, loop=net.loop, closing_seconds=0.1, opening_seconds=0.2))
+        made.append(connect(url, handler, loop=net.loop, limits=limits))
         if rng.random() < 0.1:
             made[-1].close()
         peer = net.accept(listening, upgrade=False)

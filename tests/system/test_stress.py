@@ -29,8 +29,8 @@ ROUNDS, SECONDS_EACH = 40, 2.0
 COPIES = 6
 
 LIMITS = {
-    "high_water": 60_000,
-    "low_water": 10_000,
+    "high_water_bytes": 60_000,
+    "low_water_bytes": 10_000,
     "max_queue_bytes": 64 << 20,
     "max_message_bytes": 16 << 20,
 }

@@ -15,6 +15,7 @@ from wire import BINARY, CLOSE, PING, TEXT, close_frame, frame
 from wsfast.client import connect
 from wsfast.endpoint import Endpoint
 from wsfast.errors import ConnectFailed, HandshakeRefused, InvalidURL, LocalProtocolError
+from wsfast.limits import Limits
 from wsfast.rfc6455 import State
 
 
@@ -214,7 +215,7 @@ def test_a_reset_before_the_answer(net: Net) -> None:
 def test_a_server_that_does_not_answer_in_time(net: Net, dribble: bytes) -> None:
     listening, url = net.listen()
     client = Recorder()
-    connect(url, client, loop=net.loop, opening_seconds=0.1)
+    connect(url, client, loop=net.loop, limits=Limits(opening_seconds=0.1))
     net.accept(listening, upgrade=False).send(dribble)
     assert "longer than 0.1 s" in str(failure(net, client))
 
@@ -236,7 +237,7 @@ def test_what_is_asked_reaches_the_server(net: Net) -> None:
         origin="https://example.com",
         subprotocols=["first", "second"],
         local_address=("127.0.0.2", 0),
-        max_message_bytes=77,
+        limits=Limits(max_message_bytes=77),
     )
     net.clients.append(ws)
     net.until(lambda: client.names() == ["open"])
@@ -249,7 +250,7 @@ def test_what_is_asked_reaches_the_server(net: Net) -> None:
     assert ws.subprotocol == handler.endpoints[0].subprotocol == "second"
     assert handler.endpoints[0].remote_address == ws.local_address
     assert ws.local_address[0] == "127.0.0.2"
-    assert ws.settings.max_message_bytes == 77
+    assert ws.settings.limits.max_message_bytes == 77
     assert ws.ready_state is State.OPEN
 
 
@@ -317,7 +318,7 @@ def test_a_client_lets_the_server_end_tcp(net: Net) -> None:
 def test_a_server_that_never_ends_tcp_is_left(net: Net) -> None:
     listening, url = net.listen()
     client = Recorder()
-    ws = connect(url, client, loop=net.loop, closing_seconds=0.1)
+    ws = connect(url, client, loop=net.loop, limits=Limits(closing_seconds=0.1))
     server = net.accept(listening)
     net.until(lambda: client.events)
     ws.close()

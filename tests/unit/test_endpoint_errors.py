@@ -82,7 +82,7 @@ def test_on_close_that_raises_after_another_callback_did(
 
 def test_on_drain_that_raises(net: Net, caplog: pytest.LogCaptureFixture) -> None:
     handler = Recorder(drain=fail)
-    server = net.server(handler, high_water=65536, low_water=0)
+    server = net.server(handler, high_water_bytes=65536, low_water_bytes=0)
     peer = net.peer(server, reading=False, receive_bytes=4096)
     peer.send(request_head())
     net.until(lambda: handler.endpoints)

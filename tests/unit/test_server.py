@@ -19,6 +19,7 @@ from sockets import Net, Recorder, goodbye, network, request_head, text
 from wire import TEXT
 from wsfast.errors import LocalProtocolError
 from wsfast.handshake import Refusal
+from wsfast.limits import Limits
 from wsfast.loop import Loop
 from wsfast.server import Server, serve, stop_on_signal
 
@@ -27,6 +28,7 @@ ROOT = Path(wsfast.server.__file__).resolve().parents[1]
 SERVE = """
 import sys, time
 from wsfast.loop import Loop
+from wsfast.limits import Limits
 from wsfast.server import serve
 class Echo:
     def on_message(self, ws, message):
@@ -39,7 +41,7 @@ def ready():
     begun.append(time.process_time())
     print("ready", flush=True)
 loop.selector.call_threadsafe(ready)
-serve(Echo(), unix=sys.argv[1], loop=loop, closing_seconds=float(sys.argv[2]))
+serve(Echo(), unix=sys.argv[1], loop=loop, limits=Limits(closing_seconds=float(sys.argv[2])))
 print("cpu", time.process_time() - begun[0])
 """
 
@@ -337,20 +339,20 @@ def test_subprotocols_that_are_none_raise_at_construction(
 
 @pytest.mark.parametrize("wrong", [{"max_head_bytes": 0}, {"max_headers": -1}])
 def test_head_limits_that_are_none_raise_at_construction(net: Net, wrong: Any) -> None:
-    with pytest.raises(ValueError, match="must be 1 or more"):
+    with pytest.raises(ValueError, match="max_head"):
         net.server(Recorder(), **wrong)
 
 
 def test_limits_go_to_the_settings(net: Net) -> None:
     server = net.server(Recorder(), max_message_bytes=5, views=True)
-    assert server.settings.max_message_bytes == 5 and server.settings.views
+    assert server.settings.limits.max_message_bytes == 5 and server.settings.views
     peer = net.peer(server).upgrade()
     peer.send(text("123456"))
     peer.expect_close(1009)
     with pytest.raises(TypeError):
         Server(Recorder(), no_such_limit=1)
     with pytest.raises(ValueError):
-        Server(Recorder(), max_message_bytes=0)
+        Server(Recorder(), limits=Limits(max_message_bytes=0))
 
 
 # --- how it ends ---------------------------------------------------------------------------------

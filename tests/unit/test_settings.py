@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from wsfast.limits import Limits
 from wsfast.loop import Loop
 from wsfast.rfc6455 import Role
 from wsfast.settings import Settings
@@ -23,49 +24,29 @@ def settings(loop: Loop, **options: Any) -> Settings:
     return Settings(loop, Role.SERVER, object(), object, **options)
 
 
-def test_defaults_are_no_looser_than_those_of_the_best_peers(loop: Loop) -> None:
+def test_defaults(loop: Loop) -> None:
     made = settings(loop)
     assert made.loop is loop
     assert made.role is Role.SERVER
     assert made.opener is object
     assert made.endpoints == set()
-    assert made.max_message_bytes == 1 << 20
-    assert made.max_fragments is None
+    assert made.limits == Limits()
     assert made.views is False
-    assert (made.low_water, made.high_water) == (64 * 1024, 256 * 1024)
-    assert made.opening_seconds == made.closing_seconds == 10
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"low_water": -1},
-        {"low_water": 2, "high_water": 1},
-        {"high_water": 1 << 30},
-        {"max_queue_bytes": 1},
-        {"max_message_bytes": 0},
-        {"max_message_bytes": -1},
-        {"max_message_bytes": 1 << 62},
-        {"max_fragments": 0},
-        {"max_fragments": -5},
-        {"opening_seconds": -0.1},
-        {"closing_seconds": float("nan")},
-    ],
-    ids=str,
-)
-def test_limits_out_of_range_are_refused(loop: Loop, wrong: dict[str, int]) -> None:
-    name = next(iter(wrong))
-    with pytest.raises(ValueError, match=name):
-        settings(loop, **wrong)
+def test_limits_are_kept_as_they_came(loop: Loop) -> None:
+    limits = Limits(low_water_bytes=0, high_water_bytes=0, max_queue_bytes=0)
+    assert settings(loop, limits=limits).limits is limits
 
 
-def test_marks_may_meet(loop: Loop) -> None:
-    made = settings(loop, low_water=0, high_water=0, max_queue_bytes=0)
-    assert made.high_water == 0
+@pytest.mark.parametrize("wrong", [None, {}, 1 << 20, Limits])
+def test_limits_of_another_type_are_refused(loop: Loop, wrong: Any) -> None:
+    with pytest.raises(TypeError, match="not a Limits"):
+        settings(loop, limits=wrong)
 
 
-@pytest.mark.parametrize("wrong", [{"no_such_limit": 1}, {"max_message_bytes": "1"}], ids=str)
-def test_wrong_names_and_types_are_refused(loop: Loop, wrong: dict[str, Any]) -> None:
+@pytest.mark.parametrize("wrong", [{"no_such_option": 1}, {"max_message_bytes": 1}], ids=str)
+def test_unknown_names_are_refused(loop: Loop, wrong: dict[str, Any]) -> None:
     with pytest.raises(TypeError):
         settings(loop, **wrong)
 

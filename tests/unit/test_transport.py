@@ -155,7 +155,7 @@ def test_the_payload_may_change_after_send(net: Net) -> None:
 def test_reading_stops_at_high_water_and_goes_on_at_low(net: Net) -> None:
     """An echo to a peer that sends on and on without reading: memory stays bounded."""
     handler = Recorder(echo=True)
-    peer, ws = slow(net, handler, high_water=256 * 1024, low_water=64 * 1024)
+    peer, ws = slow(net, handler, high_water_bytes=256 * 1024, low_water_bytes=64 * 1024)
     messages = [patterned(1000, n) for n in range(16_000)]
     peer.send(b"".join(frame(BINARY, each, key=KEY) for each in messages))
     highest = 0
@@ -184,7 +184,7 @@ def test_reading_stops_at_high_water_and_goes_on_at_low(net: Net) -> None:
 def test_on_drain_comes_once_for_each_time_above_high_water(net: Net) -> None:
     levels: list[int] = []
     handler = Recorder(drain=lambda ws: levels.append(ws.buffered_bytes))
-    peer, ws = slow(net, handler, high_water=100_000, low_water=50_000)
+    peer, ws = slow(net, handler, high_water_bytes=100_000, low_water_bytes=50_000)
     for _ in range(2):
         ws.send(MORE_THAN_THE_KERNEL_TAKES)
         net.settle()
@@ -294,7 +294,7 @@ def test_pings_to_a_peer_that_does_not_read(net: Net) -> None:
 
 
 def test_the_pong_that_waited_leaves_before_the_close(net: Net) -> None:
-    peer, ws = slow(net, Recorder(), high_water=16 << 20)
+    peer, ws = slow(net, Recorder(), high_water_bytes=16 << 20, max_queue_bytes=16 << 20)
     ws.send(MORE_THAN_THE_KERNEL_TAKES)
     net.settle()
     peer.send(frame(PING, b"old", key=KEY) + frame(PING, b"new", key=KEY))
@@ -312,7 +312,7 @@ def test_the_pong_that_waited_leaves_before_the_close(net: Net) -> None:
 def test_the_end_of_a_peer_that_still_reads_waits_for_the_queue(net: Net, ending: bytes) -> None:
     """It shuts down its sending side while we are paused: all answers leave, then our end."""
     handler = Recorder(message=lambda ws, message: ws.send(bytes(1 << 20)))
-    peer, ws = net.open(handler)
+    peer, ws = net.open(handler, max_queue_bytes=16 << 20)
     peer.reading = False
     peer.update()
     peer.send(text("more") * 12 + ending)
@@ -330,7 +330,9 @@ def test_the_end_of_a_peer_that_still_reads_waits_for_the_queue(net: Net, ending
 
 def test_a_peer_that_ends_and_reads_nothing_is_cut_at_the_deadline(net: Net) -> None:
     handler = Recorder(message=lambda ws, message: ws.send(MORE_THAN_THE_KERNEL_TAKES))
-    peer, ws = net.open(handler, closing_seconds=0.1, high_water=1 << 26, max_queue_bytes=1 << 26)
+    peer, ws = net.open(
+        handler, closing_seconds=0.1, high_water_bytes=1 << 26, max_queue_bytes=1 << 26
+    )
     peer.reading = False
     peer.update()
     peer.send(text("more"))

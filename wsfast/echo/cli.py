@@ -17,6 +17,7 @@ from types import FrameType
 from wsfast.callback import CallbackStream
 from wsfast.echo.limits import open_descriptors, raise_descriptor_limit
 from wsfast.echo.stream import EchoEndpoint
+from wsfast.limits import Limits
 from wsfast.server import Server, resolve, stop_on_signal
 
 __all__ = ["main"]
@@ -123,7 +124,7 @@ def _serve(options: argparse.Namespace, ready: Callable[[Server], None]) -> int:
         unix=options.unix,
         origins="any",  # it gives away nothing that it was not sent
         reuse_port=options.workers > 1,
-        max_message_bytes=options.max_message_bytes,
+        limits=Limits(max_message_bytes=options.max_message_bytes),
         endpoint=EchoEndpoint,
     )
     with stop_on_signal(server.loop):

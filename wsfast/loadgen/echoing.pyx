@@ -36,6 +36,7 @@ from wsfast.selector cimport Stream
 from wsfast.settings cimport Settings
 from wsfast.transport cimport Transport
 
+from wsfast.limits import Limits
 from wsfast.loadgen.plan import MAX_IN_FLIGHT, content_of
 from wsfast.rfc6455 import Opcode, Role
 
@@ -285,11 +286,14 @@ cdef class EchoEngine(ScheduledEngine):
             Role.CLIENT,
             None,
             None,
-            max_message_bytes=max(size, <size_t>1 << 20),
-            high_water=most,
-            low_water=most // 2,
-            max_queue_bytes=2 * most,
-            opening_seconds=self.plan.connect_seconds,
+            limits=Limits(
+                max_message_bytes=max(size, <size_t>1 << 20),
+                high_water_bytes=most,
+                low_water_bytes=most // 2,
+                max_queue_bytes=2 * most,
+                opening_seconds=self.plan.connect_seconds,
+                ping_interval_seconds=None,
+            ),
         )
 
     cdef LoadConnection new_connection(self):

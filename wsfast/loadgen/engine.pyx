@@ -23,6 +23,7 @@ import errno
 import socket
 
 from wsfast.errors import HandshakeRefused
+from wsfast.limits import Limits
 from wsfast.loadgen.opening import Opener
 from wsfast.rfc6455 import CloseCode, Role
 
@@ -219,9 +220,10 @@ cdef class Engine:
         self.settings = self.make_settings()
 
     cdef Settings make_settings(self):
-        return Settings(
-            self.loop, Role.CLIENT, None, None, opening_seconds=self.plan.connect_seconds
+        limits = Limits(
+            opening_seconds=self.plan.connect_seconds, ping_interval_seconds=None
         )
+        return Settings(self.loop, Role.CLIENT, None, None, limits=limits)
 
     cdef LoadConnection new_connection(self):
         return LoadConnection(self.settings)

@@ -25,6 +25,7 @@ from wsfast.loadgen.scheduled cimport ScheduledConnection, ScheduledEngine
 from wsfast.loop cimport Loop
 from wsfast.settings cimport Settings
 
+from wsfast.limits import Limits
 from wsfast.loadgen.plan import content_of
 from wsfast.rfc6455 import Opcode, Role
 
@@ -200,11 +201,14 @@ cdef class FanEngine(ScheduledEngine):
             Role.CLIENT,
             None,
             None,
-            max_message_bytes=16 << 20,
-            high_water=64 << 20,
-            low_water=32 << 20,
-            max_queue_bytes=128 << 20,
-            opening_seconds=self.plan.connect_seconds,
+            limits=Limits(
+                max_message_bytes=16 << 20,
+                high_water_bytes=64 << 20,
+                low_water_bytes=32 << 20,
+                max_queue_bytes=128 << 20,
+                opening_seconds=self.plan.connect_seconds,
+                ping_interval_seconds=None,
+            ),
         )
 
     cdef LoadConnection new_connection(self):
