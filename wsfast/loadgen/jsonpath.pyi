@@ -1,0 +1,13 @@
+from typing import final
+
+from typing_extensions import Self
+
+__all__ = ["JsonPath"]
+
+@final
+class JsonPath:
+    def __new__(cls, text: str) -> Self: ...
+    @property
+    def text(self) -> str: ...
+    def number_in(self, text: bytes) -> int | None: ...
+    def value_in(self, text: bytes) -> bytes | None: ...
