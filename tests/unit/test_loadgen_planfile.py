@@ -54,7 +54,7 @@ def written(tmp_path):
 
 
 def test_phases_and_their_loads(written):
-    first, second = planfile.phases(planfile.read_plan(written(PLAN)))
+    first, second = planfile.phases(planfile.read_toml(written(PLAN)))
     (steady,) = first
     assert steady.phase == "steady"
     assert steady.words[:2] == ("echo", "ws://h/")
@@ -79,12 +79,12 @@ def test_phases_and_their_loads(written):
 )
 def test_what_is_no_plan(written, text, message):
     with pytest.raises(ValueError, match=message):
-        planfile.phases(planfile.read_plan(written(text)))
+        planfile.phases(planfile.read_toml(written(text)))
 
 
 def test_a_plan_that_is_not_there(tmp_path):
     with pytest.raises(ValueError, match="cannot be read"):
-        planfile.read_plan(str(tmp_path / "absent.toml"))
+        planfile.read_toml(str(tmp_path / "absent.toml"))
 
 
 def run(*words):

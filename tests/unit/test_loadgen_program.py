@@ -77,3 +77,53 @@ def test_every_command_is_there(name):
     command = getattr(importlib.import_module(f"wsfast.loadgen.{module}"), attribute)
     assert isinstance(command, click.Command)
     assert command.name == name
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_script_that_completes(shell, capsys):
+    with pytest.raises(SystemExit) as ended:
+        program.program.main(["--completion", shell])
+    assert ended.value.code == 0
+    script = capsys.readouterr().out
+    assert "_WSFAST_BENCH_COMPLETE=" in script
+    assert f"{shell}_complete" in script
+    assert "wsfast-bench" in script
+
+
+def test_a_shell_that_is_not_known(capsys):
+    with pytest.raises(SystemExit) as ended:
+        program.program.main(["--completion=cmd"])
+    assert ended.value.code == 2
+    assert "'bash', 'zsh', 'fish'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "incomplete", "some"),
+    [
+        ([], "", {"echo", "fanout", "selftest"}),
+        ([], "fan", {"fanout"}),
+        ([], "--", {"--rate", "--template", "--completion", "--config"}),
+        (["fanout"], "--pub", {"--publishers"}),
+        (["ws://h/"], "--temp", {"--template"}),
+        (["echo", "--arrivals"], "", {"constant", "poisson"}),
+        (["-c", "5"], "--frag", {"--fragments"}),
+    ],
+)
+def test_what_words_are_completed_with(words, incomplete, some):
+    from click.shell_completion import ShellComplete
+
+    complete = ShellComplete(program.program, {}, "wsfast-bench", "_WSFAST_BENCH_COMPLETE")
+    found = {item.value for item in complete.get_completions(words, incomplete)}
+    assert some <= found
+    assert all(value.startswith(incomplete) for value in found)
+
+
+@pytest.mark.parametrize("name", sorted(set(program.COMMANDS) - {"selftest"}))
+def test_help_has_examples_and_a_config_file(name, capsys):
+    with pytest.raises(SystemExit) as ended:
+        program.program.main([name, "--help"])
+    assert ended.value.code == 0
+    shown = capsys.readouterr().out
+    assert "wsfast-bench" in shown.partition("Example")[2]
+    assert "--config FILE.toml" in shown
+    assert "WSFAST_BENCH_CONFIG" in shown

@@ -91,7 +91,14 @@ def cell(figure: str, value: float, first: float) -> str:
     return f"{shown} ({value / first:.2f})" if first else shown
 
 
-@click.command("compare", context_settings={"help_option_names": ["-h", "--help"]})
+EPILOG = """
+\b
+Example:
+  wsfast-bench compare before.json after.json
+"""
+
+
+@click.command("compare", epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("files", nargs=-1, required=True)
 def command(files: tuple[str, ...]) -> None:
     """Show the figures of runs side by side; FILES are written by `-o run.json` or --json."""

@@ -194,7 +194,15 @@ def at_least_pages(pages: int, found: int | None) -> Finding:
     return Finding("TCP memory", f"{format_count(pages)} pages", shown, enough, cure)
 
 
-@click.command("doctor", context_settings={"help_option_names": ["-h", "--help"]})
+EPILOG = """
+\b
+Examples:
+  wsfast-bench doctor -c 1m
+  wsfast-bench doctor -c 100k --side client
+"""
+
+
+@click.command("doctor", epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "-c",
     "--connections",

@@ -34,9 +34,10 @@ from typing import Any, NamedTuple
 
 import click
 
+from wsfast.loadgen.tomlfile import read_toml
 from wsfast.loadgen.units import format_count, format_duration
 
-__all__ = ["Load", "command", "phases", "read_plan"]
+__all__ = ["Load", "command", "phases"]
 
 #: Modes that a plan may run.
 MODES = ("echo", "ping", "idle", "fanout", "recv", "connect")
@@ -55,24 +56,6 @@ class Load(NamedTuple):
 
     phase: str
     words: tuple[str, ...]
-
-
-def read_plan(path: str) -> dict[str, Any]:
-    """Read a plan.
-
-    Raises:
-        ValueError: it cannot be read, or is no TOML.
-    """
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{path}: {error}") from None
 
 
 def phases(plan: Mapping[str, Any]) -> list[list[Load]]:
@@ -153,7 +136,25 @@ def line_of(load: Load, status: int, document: Any) -> str:
     )
 
 
-@click.command("run", context_settings={"help_option_names": ["-h", "--help"]})
+EPILOG = """
+\b
+Example of a plan:
+  url = "ws://localhost:8000/"
+  [defaults]
+  connections = "1k"
+  [[phase]]
+  name = "steady"
+  rate = "5k"
+  duration = "30s"
+  fail-if = ["p99>20ms"]
+\b
+Examples:
+  wsfast-bench run plan.toml
+  wsfast-bench run plan.toml -o results.json
+"""
+
+
+@click.command("run", epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("file")
 @click.option("-o", "--output", metavar="FILE.json", help="Write the results of all loads.")
 def command(file: str, output: str | None) -> None:
@@ -162,7 +163,7 @@ def command(file: str, output: str | None) -> None:
     The exit status is the highest of all loads.
     """
     try:
-        plan = phases(read_plan(file))
+        plan = phases(read_toml(file))
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     worst, documents = 0, []

@@ -71,7 +71,16 @@ def reading(parse: Any) -> Any:
 SHARE = reading(parse_share)
 
 
-@click.command("serve", context_settings={"help_option_names": ["-h", "--help"]})
+EPILOG = """
+\b
+Examples:
+  wsfast-bench serve --port 9000 --delay 5ms
+  wsfast-bench serve --port 9000 --stall 100ms/1s --drop 0.1%
+  wsfast-bench serve --mode broadcast
+"""
+
+
+@click.command("serve", epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="0 takes a free one.")
 @click.option(
