@@ -27,6 +27,7 @@ from wsfast.loadgen.results import Results
 
 __all__ = [
     "Breaks",
+    "Calls",
     "Closes",
     "ChangesOpcode",
     "Corrupts",
@@ -152,6 +153,17 @@ class Fragments(Server):
         protocol.send_frame(Frame(frame.opcode, frame.data[:middle], fin=False))
         protocol.send_frame(Frame(Opcode.PING, b"between"))
         protocol.send_frame(Frame(Opcode.CONT, frame.data[middle:]))
+
+
+class Calls(Server):
+    """Answers a call {"id": 5} with {"data": [{"seq": 5}], "id": "5"}, in text."""
+
+    def answer(self, protocol, frame, writer):
+        self.reply(protocol, json.loads(frame.data)["id"])
+
+    def reply(self, protocol, number):
+        found = {"text": '"id": 0', "data": [{"seq": number}], "id": str(number)}
+        protocol.send_text(json.dumps(found).encode())
 
 
 class Keeps(Server):

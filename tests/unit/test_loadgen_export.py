@@ -45,6 +45,7 @@ def document():
         "latency": {"intended": figures(histogram), "actual": figures(Histogram())},
         "connections": {"asked": 4, "opened": 3, "failed": 1, "handshake": figures(Histogram())},
         "errors": {"server": {"lost": 2}, "generator": {}},
+        "stages": [],
         "intervals": merge_intervals([kept.rows]),
     }
 

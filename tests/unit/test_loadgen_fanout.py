@@ -48,7 +48,7 @@ def test_recv_sends_nothing(asked):
     invoke(fanout.recv, URL, "--subscribe", "hello", "--subscribe-answers", "2")
     (options,) = asked
     assert (options["mode"], options["rate"], options["lanes"]) == ("recv", None, 0)
-    assert (options["subscribe"], options["subscribe_answers"]) == ("hello", 2)
+    assert (options["subscribe"], options["subscribe_answers"]) == ("hello", (2, None))
 
 
 def test_both_have_every_option_that_a_run_reads(asked):

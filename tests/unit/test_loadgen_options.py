@@ -93,3 +93,29 @@ def test_tokens(tmp_path):
         options.read_tokens(str(path))
     with pytest.raises(ValueError, match="cannot be read"):
         options.read_tokens(str(tmp_path / "absent"))
+
+
+@pytest.mark.parametrize(
+    ("text", "answers"),
+    [("0", (0, None)), ("3", (3, None)), ("prefix:ok", (1, "ok")), ("prefix:a:b", (1, "a:b"))],
+)
+def test_answers_to_a_first_message(text, answers):
+    assert options.parse_answers(text) == answers
+
+
+@pytest.mark.parametrize("text", ["", "-1", "many", "prefix:", "prefix", "1.5", "²", str(2**31)])
+def test_what_no_answer_can_be(text):
+    with pytest.raises(ValueError, match="neither a number of messages nor prefix:TEXT"):
+        options.parse_answers(text)
+
+
+def test_a_first_message_from_a_file(tmp_path):
+    path = tmp_path / "login.json"
+    path.write_text('{"login": "ü"}', encoding="utf-8")
+    assert options.read_first(f"@{path}") == '{"login": "ü"}'
+    assert options.read_first("me@home") == "me@home"
+    with pytest.raises(ValueError, match="absent cannot be read: No such file"):
+        options.read_first(f"@{tmp_path}/absent")
+    path.write_bytes(b"\xff")
+    with pytest.raises(ValueError, match="no UTF-8"):
+        options.read_first(f"@{path}")

@@ -146,3 +146,41 @@ def test_a_content_of_the_user_is_sent_as_it_is():
     assert not found.matches(content[:-1] + b"x", 1, 2)
     assert not found.matches(content + b"x", 1, 2)
     assert payload.Payload(b"", stamped=False).matches(b"", 0, 0)
+
+
+TEMPLATE = '{"id": {{seq}}, "at": {{time_ns}}, "w": "{{choice a bb}}"}'
+
+
+def test_a_template_writes_the_messages():
+    from wsfast.loadgen.template import Template
+
+    written = Template(TEMPLATE)
+    found = payload.Payload(b"", template=written)
+    assert found.opcode == Opcode.TEXT
+    assert found.size == written.most
+    for sequence in range(200):
+        message = found.message_bytes(sequence, 3, 10**9)
+        assert message == written.message(sequence, 3, 10**9)
+        assert found.matches(message, sequence, 3, 10**9)
+        assert not found.matches(message, sequence + 1, 3, 10**9)
+        assert not found.matches(message, sequence, 3, 10**9 + 1)
+        assert not found.matches(message[:-1], sequence, 3, 10**9)
+        assert not found.matches(message + b" ", sequence, 3, 10**9)
+        assert not found.matches(message[:-1] + b" ", sequence, 3, 10**9)
+
+
+@pytest.mark.parametrize(
+    ("verify", "shorter", "changed"), [("none", True, True), ("length", False, True)]
+)
+def test_how_much_of_a_template_is_verified(verify, shorter, changed):
+    from wsfast.loadgen.template import Template
+
+    found = payload.Payload(b"", verify=verify, template=Template(TEMPLATE))
+    message = found.message_bytes(1, 2, 10**9)
+    assert found.matches(message, 1, 2, 10**9)
+    assert found.matches(message[:-1], 1, 2, 10**9) is shorter
+    assert found.matches(message[:-1] + b" ", 1, 2, 10**9) is changed
+
+
+def test_the_size_of_a_stamp():
+    assert payload.STAMP_SIZE == 8

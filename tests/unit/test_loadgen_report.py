@@ -39,6 +39,7 @@ SETTINGS = {
     "rate": None,
     "stages": (),
     "arrivals": "constant",
+    "verify": "full",
 }
 
 

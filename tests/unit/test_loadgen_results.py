@@ -39,6 +39,7 @@ def part(latencies, *, cpu_percent=40.0, lost=0, window=2.0, censored_ns=None, w
         "censored_ns": censored_ns,
         "intervals": [{"second": 0}],
         "worst": list(worst),
+        "stages": [],
         "errors": {"server": {"lost": lost} if lost else {}, "generator": {}},
         "worker": {
             "pid": 7,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import json
 import sys
@@ -12,6 +11,7 @@ import click
 
 from wsfast.errors import InvalidURL, LocalProtocolError
 from wsfast.loadgen import export
+from wsfast.loadgen.contentoptions import CONTENT_OPTIONS, TEMPLATE_OPTIONS, check_content
 from wsfast.loadgen.coordinator import CouldNotRun
 from wsfast.loadgen.document import document_of
 from wsfast.loadgen.embedded import EchoServer
@@ -29,7 +29,6 @@ from wsfast.loadgen.options import (
 from wsfast.loadgen.report import failure, print_results
 from wsfast.loadgen.results import Results
 from wsfast.loadgen.thresholds import Outcome, evaluate, regressions
-from wsfast.loadgen.units import Sizes
 from wsfast.loadgen.verdict import VALID
 from wsfast.url import parse_url
 
@@ -64,6 +63,8 @@ Examples:
   wsfast-bench ws://localhost:8000/ -c 1k -r 20k -d 1m --warmup 5s
   wsfast-bench ws://localhost:8000/ --stages 30s:1k,2m:10k --arrivals poisson
   wsfast-bench ws://10.0.0.5/ws -n 1m -s 1k -o run.json -o run.hlog
+  wsfast-bench ws://localhost:8000/ --template '{"id": {{seq}}, "op": "add"}' --match json:id
+  wsfast-bench ws://localhost:8000/ -s 1m --fragments 64k --first-message @login.json
 \b
 Exit status: 0 measured, 1 nothing measured, 2 usage, 3 not valid (--strict), 99 a condition
   failed (--fail-if, --baseline), 130 interrupted (results are printed and written).
@@ -72,7 +73,7 @@ Exit status: 0 measured, 1 nothing measured, 2 usage, 3 not valid (--strict), 99
 
 @click.command("echo", epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("url", required=False)
-@with_options(LOAD_OPTIONS, GREETING_OPTIONS)
+@with_options(LOAD_OPTIONS, CONTENT_OPTIONS, TEMPLATE_OPTIONS, GREETING_OPTIONS)
 @with_options(CONNECT_OPTIONS, HANDSHAKE_OPTIONS, RESULT_OPTIONS)
 def command(url: str | None, **options: Any) -> None:
     """Measure a WebSocket echo server, every answer checked.
@@ -171,29 +172,6 @@ def check_handshake(url: str, options: dict[str, Any]) -> None:
         raise click.UsageError(str(error)) from None
     if parts.secure:
         raise click.UsageError("wss:// needs TLS, which wsfast-bench does not speak; use ws://")
-
-
-def check_content(options: dict[str, Any]) -> None:
-    """Refuse contents that contradict each other, and fill in what follows from them.
-
-    Raises:
-        click.UsageError: with the option and the rule.
-    """
-    options["content"] = None
-    message, read = options.get("message"), options.get("message_file")
-    if message is not None and read is not None:
-        raise click.UsageError("--message and --file do not go together")
-    content: bytes | None = read if message is None else message.encode()
-    if content is None:
-        return
-    options["text"] = options["text"] or message is not None
-    if options["text"]:
-        try:
-            content.decode()
-        except UnicodeDecodeError as error:
-            raise click.UsageError(f"--file with --text: it is no UTF-8: {error}") from None
-    options["size"] = Sizes(len(content))
-    options["content"] = base64.b64encode(content).decode("ascii")
 
 
 def check_load(options: dict[str, Any]) -> None:

@@ -37,7 +37,15 @@ SILENT = {
 }
 
 
-@click.command("connect", context_settings={"help_option_names": ["-h", "--help"]})
+EPILOG = """
+\b
+Examples:
+  wsfast-bench connect ws://localhost:8000/ -c 10k
+  wsfast-bench connect ws://localhost:8000/ -c 5k --connect-rate 1k --hold 30s --churn 5s
+"""
+
+
+@click.command("connect", epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("url", required=False)
 @click.option(
     "-d",

@@ -12,6 +12,7 @@ from wsfast.loadgen.hdrblob import to_dict
 from wsfast.loadgen.histogram import Histogram
 from wsfast.loadgen.intervals import merge_intervals
 from wsfast.loadgen.results import PERCENTILES, Results
+from wsfast.loadgen.stages import NAMES, planned
 from wsfast.loadgen.verdict import judge
 
 __all__ = ["SCHEMA", "document_of", "figures"]
@@ -28,6 +29,7 @@ SUMMED = (
     "reordered",
     "duplicate",
     "unexpected",
+    "foreign",
     "mismatch",
     "unanswered",
     "censored",
@@ -65,6 +67,7 @@ def document_of(results: Results) -> dict[str, Any]:
         "target": target(results),
         "delivery": delivery(results),
         "recv": receiving(results),
+        "stages": stages(results),
         "intervals": merge_intervals(results.intervals),
         "verdict": {"name": verdict.name, "reasons": list(verdict.reasons)},
     }
@@ -112,6 +115,30 @@ def receiving(results: Results) -> dict[str, Any] | None:
         "interarrival": figures(results.histogram("interarrival")),
         "gaps": results.counts["gaps"],
     }
+
+
+def stages(results: Results) -> list[dict[str, Any]]:
+    """The stages of the schedule; a message belongs to that in which it was due."""
+    if not results.stages:
+        return []
+    plans = planned(results.settings["rate"], results.settings["stages"])
+    return [
+        {
+            "stage": number,
+            "seconds": plan.seconds,
+            "from_rate": plan.from_rate,
+            "to_rate": plan.to_rate,
+            "asked_rate": plan.messages / plan.seconds,
+            "sent": stage.sent,
+            "sent_rate": stage.sent / plan.seconds,
+            "received": stage.received,
+            "received_rate": stage.received / plan.seconds,
+            "censored": stage.censored,
+            "cpu_percents": stage.cpu_percents,
+            **{name: figures(stage.histograms[name]) for name in NAMES},
+        }
+        for number, (plan, stage) in enumerate(zip(plans, results.stages, strict=True), 1)
+    ]
 
 
 def generator(results: Results) -> dict[str, Any]:

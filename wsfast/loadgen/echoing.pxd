@@ -5,7 +5,9 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from wsfast.loadgen.histogram cimport Histogram
 from wsfast.loadgen.payload cimport Payload
+from wsfast.loadgen.reply cimport Reply
 from wsfast.loadgen.scheduled cimport ScheduledConnection, ScheduledEngine
+from wsfast.loadgen.stagecounts cimport StageCounts
 
 
 cdef struct Sent:
@@ -28,12 +30,16 @@ cdef class EchoConnection(ScheduledConnection):
     ) noexcept
     # A message, or in ping mode a pong, that may be the answer to one of ours.
     cdef int take_answer(self, int opcode, const uint8_t *payload, size_t size) except -1
+    # The same where a Reply says which message it answers.
+    cdef int take_reply(self, int opcode, const uint8_t *payload, size_t size) except -1
     cdef int judge(self, int opcode, const uint8_t *payload, size_t size) except -1  # a bad one
-    cdef int answered(self, uint32_t sequence) except -1  # its answer came
+    cdef int answered(self, uint32_t sequence, size_t size) except -1     # with so many bytes
     cdef int follow(self) except -1       # closed loop: what an answer is followed by
     cdef int skip(self, uint32_t count) except -1         # the next answers were overtaken
-    cdef int answered_late(self, uint32_t sequence) except -1     # of a message before `expected`
+    # Its answer came, though it is a message before `expected`.
+    cdef int answered_late(self, uint32_t sequence, size_t size) except -1
     cdef int send_next(self) except -1    # closed loop: one message, if any may still be sent
+    cdef int send_frames(self, const uint8_t *payload, size_t size) except -1     # as fragments
     cdef bint has_room(self) except -1    # for one more under way
     cdef int grow(self) except -1         # the ring
 
@@ -43,7 +49,14 @@ cdef class EchoEngine(ScheduledEngine):
     # what to do
     cdef bint pings               # send pings, and take pongs for the answers
     cdef Payload payload          # of every message
+    cdef Reply reply              # which message an answer is to; None: it is compared with them
+    cdef bint dates               # a closed loop, too, needs the time when a message is due
+    cdef bint fragmented          # messages are sent in fragments
+    cdef size_t frames            # so many of each; 0: as many as fragment_bytes makes
+    cdef size_t fragment_bytes    # payload of each but the last
     cdef uint32_t in_flight       # messages that a connection of a closed loop keeps under way
+
+    cdef readonly StageCounts stages      # by stage of the schedule; None: there are none
 
     # what was counted: sent = received + lost + unanswered + under way
     cdef readonly Histogram actual        # round trips from the time when a message left
@@ -52,6 +65,7 @@ cdef class EchoEngine(ScheduledEngine):
     cdef uint64_t received        # their answers
     cdef uint64_t measured        # those that came within the window
     cdef uint64_t measured_bytes  # payload bytes of those
+    cdef uint64_t foreign         # messages that the Reply says are no answers
     cdef uint64_t lost            # messages that a later answer overtook, for good
     cdef uint64_t reordered       # answers that a later one had overtaken
     cdef uint64_t unanswered      # messages that were still under way at the end

@@ -3,6 +3,7 @@ from typing import final
 from wsfast.loadgen.histogram import Histogram
 from wsfast.loadgen.plan import Plan
 from wsfast.loadgen.scheduled import ScheduledConnection, ScheduledEngine
+from wsfast.loadgen.stagecounts import StageCounts
 from wsfast.loop import Loop
 
 __all__ = ["EchoConnection", "EchoEngine"]
@@ -23,3 +24,5 @@ class EchoEngine(ScheduledEngine):
     def warmup(self) -> Histogram: ...
     @property
     def censored_ns(self) -> int: ...
+    @property
+    def stages(self) -> StageCounts | None: ...

@@ -6,7 +6,9 @@ Every answer is checked (see wsfast.loadgen.payload). Echoes come back in order,
 to expect, and the times of its message, are known without searching. An answer that is not the
 expected one is judged apart: one of a later message overtook those between, which are lost unless
 they still come (then they were reordered); one of a message that was answered is a duplicate;
-anything else answers the expected message wrongly.
+anything else answers the expected message wrongly. Servers that do not echo are told apart by a
+rule of the user's (wsfast.loadgen.reply): it names the message that a reply answers, or calls it
+foreign.
 
 The clock is read twice in a turn: behind the read, for all answers that it brought, and in front
 of the write, for all messages that leave with it. Nothing between makes a Python object.
@@ -30,7 +32,10 @@ from libc.string cimport memcpy
 from wsfast.loadgen.engine cimport LoadConnection, clock_ns
 from wsfast.loadgen.histogram cimport Histogram
 from wsfast.loadgen.payload cimport Payload
+from wsfast.loadgen.reply cimport Reply
 from wsfast.loadgen.scheduled cimport ScheduledConnection, ScheduledEngine
+from wsfast.loadgen.stagecounts cimport StageCounts
+from wsfast.loadgen.template cimport Template
 from wsfast.loop cimport Loop
 from wsfast.selector cimport Stream
 from wsfast.settings cimport Settings
@@ -42,6 +47,7 @@ from wsfast.rfc6455 import Opcode, Role
 
 __all__ = ["EchoConnection", "EchoEngine"]
 
+cdef int CONTINUATION = Opcode.CONTINUATION
 cdef int PING = Opcode.PING
 
 cdef enum:
@@ -63,7 +69,14 @@ cdef class EchoConnection(ScheduledConnection):
     cdef bint is_answer(
         self, int opcode, const uint8_t *payload, size_t size, uint32_t sequence
     ) noexcept:
-        return self.echo.payload.is_answer(opcode, payload, size, sequence, self.number)
+        return self.echo.payload.is_answer(
+            opcode,
+            payload,
+            size,
+            sequence,
+            self.number,
+            self.ring[sequence & self.ring_mask].due_ns,
+        )
 
     cdef int take(self, int opcode, const uint8_t *payload, size_t size) except -1:
         return 0 if self.echo.pings else self.take_answer(opcode, payload, size)
@@ -82,13 +95,34 @@ cdef class EchoConnection(ScheduledConnection):
         cdef uint32_t sequence = self.expected
         if echo.settled:
             return 0
+        if echo.reply is not None:
+            return self.take_reply(opcode, payload, size)
         if self.sequence == sequence or not self.is_answer(opcode, payload, size, sequence):
             return self.judge(opcode, payload, size)
         self.expected += 1
-        self.answered(sequence)
+        self.answered(sequence, size)
         return self.follow()
 
-    cdef int answered(self, uint32_t sequence) except -1:
+    cdef int take_reply(self, int opcode, const uint8_t *payload, size_t size) except -1:
+        cdef EchoEngine echo = self.echo
+        cdef uint32_t sequence = self.expected, behind
+        if not echo.reply.find(payload, size, self.number, &sequence):
+            echo.foreign += 1
+            return 0
+        if sequence - self.expected >= self.sequence - self.expected:
+            behind = self.expected - sequence
+            if 1 <= behind <= self.expected:
+                return self.answered_late(sequence, size)
+            echo.unexpected += 1
+            return 0
+        echo.mismatch += not self.is_answer(opcode, payload, size, sequence)
+        if sequence != self.expected:
+            self.skip(sequence - self.expected)
+        self.expected += 1
+        self.answered(sequence, size)
+        return self.follow()
+
+    cdef int answered(self, uint32_t sequence, size_t size) except -1:
         cdef EchoEngine echo = self.echo
         cdef Sent *entry = &self.ring[sequence & self.ring_mask]
         echo.received += 1
@@ -97,7 +131,7 @@ cdef class EchoConnection(ScheduledConnection):
         entry.sent_ns = 0
         if echo.warm_ns <= echo.now <= echo.deadline:
             echo.measured += 1
-            echo.measured_bytes += echo.payload.size_of(sequence, self.number)
+            echo.measured_bytes += size
         return 0
 
     cdef int follow(self) except -1:
@@ -114,13 +148,13 @@ cdef class EchoConnection(ScheduledConnection):
                 return self.take_answer(opcode, payload, size)
         for step in range(1, min(self.expected, <uint32_t>SEARCHED) + 1):
             if self.is_answer(opcode, payload, size, self.expected - step):
-                return self.answered_late(self.expected - step)
+                return self.answered_late(self.expected - step, size)
         if not under_way:
             echo.unexpected += 1
             return 0
         echo.mismatch += 1
         self.expected += 1
-        self.answered(self.expected - 1)
+        self.answered(self.expected - 1, size)
         return self.follow()
 
     cdef int skip(self, uint32_t count) except -1:
@@ -130,14 +164,14 @@ cdef class EchoConnection(ScheduledConnection):
             self.follow()
         return 0
 
-    cdef int answered_late(self, uint32_t sequence) except -1:
+    cdef int answered_late(self, uint32_t sequence, size_t size) except -1:
         cdef bint remembered = self.sequence - sequence <= self.ring_mask + 1
         if not remembered or self.ring[sequence & self.ring_mask].sent_ns == 0:
             self.echo.duplicate += 1
             return 0
         self.echo.lost -= 1
         self.echo.reordered += 1
-        return self.answered(sequence)
+        return self.answered(sequence, size)
 
     # --- messages ------------------------------------------------------------------------------
 
@@ -161,15 +195,33 @@ cdef class EchoConnection(ScheduledConnection):
         if not self.has_room():
             echo.backlog += 1
             return 0
+        if due_ns == 0 and echo.dates:
+            due_ns = echo.now
         self.ring[sequence & self.ring_mask].due_ns = due_ns
         self.ring[sequence & self.ring_mask].sent_ns = echo.now
         echo.sent += 1
         self.sequence += 1
-        payload = echo.payload.stamped(sequence, self.number)
-        size = echo.payload.size_of(sequence, self.number)
+        payload = echo.payload.write(sequence, self.number, due_ns, &size)
+        if echo.fragmented:
+            return self.send_frames(payload, size)
         if echo.pings:
             return self.connection.send_control(PING, payload, size)
         return self.connection.send_payload(echo.payload.opcode, payload, size)
+
+    cdef int send_frames(self, const uint8_t *payload, size_t size) except -1:
+        """RFC 6455 section 5.4."""
+        cdef EchoEngine echo = self.echo
+        cdef size_t count = echo.frames, number, first = 0, behind
+        cdef int opcode = echo.payload.opcode
+        if not count:
+            count = max(<size_t>1, (size + echo.fragment_bytes - 1) // echo.fragment_bytes)
+        for number in range(1, count + 1):
+            behind = min(size, number * echo.fragment_bytes)
+            if echo.frames:
+                behind = size * number // count
+            self.connection.send_fragment(opcode, payload + first, behind - first, number == count)
+            first, opcode = behind, CONTINUATION
+        return 0
 
     cdef int flush_cork(self) except -1:
         """What was sent since the last time leaves now: that is the time that counts."""
@@ -184,6 +236,8 @@ cdef class EchoConnection(ScheduledConnection):
                     entry.due_ns = now
                 elif entry.due_ns >= self.echo.warm_ns:
                     self.echo.lag.record(now - entry.due_ns)
+                    if self.echo.stages is not None:
+                        self.echo.stages.sent(entry.due_ns, now)
                 self.dated += 1
         return Transport.flush_cork(self)
 
@@ -236,6 +290,8 @@ cdef class EchoConnection(ScheduledConnection):
                 echo.censored += 1
                 echo.censored_ns = min(echo.censored_ns, echo.now - entry.sent_ns)
                 echo.record(entry)
+                if echo.stages is not None:
+                    echo.stages.censor(entry.due_ns)
             self.expected += 1
         self.expected = self.sequence
         return 0
@@ -251,20 +307,30 @@ cdef class EchoEngine(ScheduledEngine):
 
     Raises:
         ValueError: the plan keeps too many messages under way, or none; or a value of its
-            payload or schedule is out of range.
+            payload, template, match or schedule is out of range.
     """
 
     def __init__(self, Loop loop not None, plan):
         if not 1 <= plan.in_flight <= MAX_IN_FLIGHT:
             raise ValueError(f"{plan.in_flight} in flight is not 1 to {MAX_IN_FLIGHT}")
+        template = None
+        if plan.template is not None:
+            template = Template(plan.template, seed=plan.seed, worker=plan.worker)
         self.payload = Payload(
-            content_of(plan),
+            b"" if template is not None else content_of(plan),
             text=plan.text,
             least=plan.least_size,
             mean=plan.mean_size,
             verify=plan.verify,
             stamped=plan.content is None,
+            template=template,
         )
+        self.reply = None if plan.match is None else Reply(plan.match, text=plan.text)
+        self.dates = template is not None and template.timed
+        self.frames, self.fragment_bytes = plan.fragments, plan.fragment_bytes
+        self.fragmented = self.frames or self.fragment_bytes
+        if plan.stages:
+            self.stages = StageCounts([seconds for seconds, _ in plan.stages])
         self.pings = plan.mode == "ping"
         self.in_flight = plan.in_flight
         self.actual, self.intended = Histogram(), Histogram()
@@ -278,7 +344,10 @@ cdef class EchoEngine(ScheduledEngine):
         All that a connection may have under way fits into its queue.
         """
         cdef size_t size = self.payload.size
-        cdef size_t most = (size + 64) * self.in_flight + (1 << 20)
+        cdef size_t frames = self.frames
+        if self.fragment_bytes and not frames:
+            frames = size // self.fragment_bytes
+        cdef size_t most = (size + 64 + 14 * frames) * self.in_flight + (1 << 20)
         if self.plan.rate is not None:
             most = max(most, <size_t>2 * MOST_QUEUED + size)
         return Settings(
@@ -287,7 +356,7 @@ cdef class EchoEngine(ScheduledEngine):
             None,
             None,
             limits=Limits(
-                max_message_bytes=max(size, <size_t>1 << 20),
+                max_message_bytes=max(size, <size_t>(16 << 20 if self.reply is not None else 1 << 20)),
                 high_water_bytes=most,
                 low_water_bytes=most // 2,
                 max_queue_bytes=2 * most,
@@ -320,7 +389,15 @@ cdef class EchoEngine(ScheduledEngine):
         self.actual.record(now - entry.sent_ns)
         if self.schedule is not None:
             self.intended.record(now - entry.due_ns)
+        if self.stages is not None:
+            self.stages.answered(entry.due_ns, entry.sent_ns, now)
         return 0
+
+    def begin(self, start_ns):
+        ends = ScheduledEngine.begin(self, start_ns)
+        if self.stages is not None:
+            self.stages.begin(self.warm_ns)
+        return ends
 
     # --- counts --------------------------------------------------------------------------------
 
@@ -337,6 +414,7 @@ cdef class EchoEngine(ScheduledEngine):
             "mismatch": self.mismatch,
             "duplicate": self.duplicate,
             "unexpected": self.unexpected,
+            "foreign": self.foreign,
         }
 
     @property

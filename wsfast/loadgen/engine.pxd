@@ -28,8 +28,10 @@ cdef class LoadConnection(Endpoint):
     cdef str key                  # the Sec-WebSocket-Key that it sent; None once open
     cdef bytes received           # what has come of the answer to the handshake
 
-    cdef bint may_send(self) noexcept             # it is open, and neither end is closing
+    cdef bint may_send(self) noexcept             # it is open and greeted, neither end is closing
     cdef int greet(self) except -1                # send the first message
+    cdef int be_greeted(self, const uint8_t *payload, size_t size) except -1      # its answer
+    cdef int live_on(self) except -1              # open and greeted: its lifetime begins
     cdef int receive_message(self, int opcode, const uint8_t *payload, size_t size) except -1
     cdef int begin_sending(self) except -1        # the window, or the warm-up, begins
     cdef int take(self, int opcode, const uint8_t *payload, size_t size) except -1   # a message
@@ -46,6 +48,8 @@ cdef class Engine:
 
     cdef double lifetime          # of a connection, in seconds; 0: until the end
     cdef bint greets              # the plan has a first message
+    cdef bytes greeting           # what its answer begins with; None: any message is one
+    cdef readonly uint64_t ungreeted      # open connections that wait for that answer
     cdef bint reconnects          # whatever ends a connection within the window, it comes back
     cdef object gone              # deque of the slots whose connections are to come back
 

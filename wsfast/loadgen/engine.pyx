@@ -10,6 +10,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.errno cimport EAGAIN, EINTR
 from libc.errno cimport errno as last_errno
 from libc.stdint cimport UINT64_MAX, uint8_t, uint32_t, uint64_t
+from libc.string cimport memcmp
 
 from wsfast.buffer cimport Buffer
 from wsfast.endpoint cimport CONNECTING, OPEN, OPENING, Endpoint
@@ -39,6 +40,15 @@ cdef double spread(uint32_t number) noexcept:
     """A factor of 0.5 to 1 by which lifetimes differ: not all connections leave at once."""
     cdef double golden = number * 0.6180339887498949
     return 0.5 + 0.5 * (golden - <uint64_t>golden)
+
+
+cdef inline bint is_usable(Endpoint endpoint) noexcept:
+    """Whether it is open, and neither end is closing."""
+    return (
+        endpoint.phase == OPEN
+        and not endpoint.connection.close_sent
+        and not endpoint.connection.close_received
+    )
 
 
 cdef object failure_cause(object error):
@@ -87,6 +97,10 @@ cdef class LoadConnection(Endpoint):
     cdef int on_deadline(self) except -1:
         if self.phase == CONNECTING or self.phase == OPENING:
             return self.fail_opening(TimeoutError("the opening handshake took too long"))
+        if self.greetings and self.phase == OPEN and not self.closing:
+            self.retired = True  # counted here, not by how it ends
+            self.engine.count_error("first_answer")
+            return self.abort()
         if self.phase == OPEN and not self.closing:
             self.retired = True
             return self.connection.start_close(NORMAL_CLOSURE, "")
@@ -105,15 +119,19 @@ cdef class LoadConnection(Endpoint):
         engine.handshake.record(clock_ns() - self.begun)
         engine.pending -= 1
         engine.live += 1
-        if engine.lifetime:
-            engine.loop.selector.set_deadline(self, engine.lifetime * spread(self.number))
-        if engine.greets:
-            self.greet()
         if engine.sending:
             engine.reconnected += 1
-            return self.begin_sending()
-        engine.opened += 1
-        return 0
+        else:
+            engine.opened += 1
+        if engine.greets:
+            self.greet()
+        return 0 if self.greetings else self.live_on()
+
+    cdef int live_on(self) except -1:
+        cdef Engine engine = self.engine
+        if engine.lifetime:
+            engine.loop.selector.set_deadline(self, engine.lifetime * spread(self.number))
+        return self.begin_sending() if engine.sending else 0
 
     cdef int on_failed(self, object error) except -1:
         cdef Engine engine = self.engine
@@ -138,15 +156,33 @@ cdef class LoadConnection(Endpoint):
 
     cdef int receive_message(self, int opcode, const uint8_t *payload, size_t size) except -1:
         if self.greetings:
-            self.greetings -= 1
-            return 0
+            return self.be_greeted(payload, size)
         return self.take(opcode, payload, size)
 
+    cdef int be_greeted(self, const uint8_t *payload, size_t size) except -1:
+        cdef Engine engine = self.engine
+        cdef bytes greeting = engine.greeting
+        cdef size_t length
+        if greeting is not None:
+            length = <size_t>PyBytes_GET_SIZE(greeting)
+            if size < length or memcmp(payload, PyBytes_AS_STRING(greeting), length) != 0:
+                return 0
+        self.greetings -= 1
+        if self.greetings:
+            return 0
+        engine.ungreeted -= 1
+        if not self.closing:
+            engine.loop.selector.clear_deadline(self)
+        return self.live_on()
+
     cdef int greet(self) except -1:
-        """Send the first message, whose answers count for nothing."""
+        """Send the first message, whose answers count for nothing and are waited for."""
         plan = self.engine.plan
         text = plan.first_message.replace("{number}", str(self.number))
         self.greetings = plan.first_answers
+        if self.greetings:
+            self.engine.ungreeted += 1
+            self.engine.loop.selector.set_deadline(self, plan.connect_seconds)
         return self.connection.send_message(
             text.replace("{topic}", str(self.number % plan.topics))
         )
@@ -155,11 +191,7 @@ cdef class LoadConnection(Endpoint):
         return 0
 
     cdef bint may_send(self) noexcept:
-        return (
-            self.phase == OPEN
-            and not self.connection.close_sent
-            and not self.connection.close_received
-        )
+        return not self.greetings and is_usable(self)
 
     cdef int begin_sending(self) except -1:
         return 0
@@ -173,6 +205,9 @@ cdef class LoadConnection(Endpoint):
         cdef Engine engine = self.engine
         self.give_up()
         engine.live -= 1
+        if self.greetings:
+            engine.ungreeted -= 1
+            self.greetings = 0
         if self.retired:
             return 0
         if self.broken:
@@ -216,6 +251,8 @@ cdef class Engine:
         self.lifetime = plan.lifetime_seconds
         self.reconnects = plan.reconnect
         self.greets = plan.first_message is not None
+        if plan.first_prefix is not None:
+            self.greeting = plan.first_prefix.encode()
         self.handshake = Histogram()
         self.settings = self.make_settings()
 
@@ -368,7 +405,7 @@ cdef class Engine:
         cdef LoadConnection connection
         cdef Py_ssize_t behind = min(first + count, len(self.connections))
         for connection in self.connections[first:behind]:
-            if connection is not None and connection.may_send():
+            if connection is not None and is_usable(connection):
                 connection.connection.start_close(NORMAL_CLOSURE, "")
         return behind
 

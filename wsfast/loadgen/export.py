@@ -19,6 +19,11 @@ NS_PER_MS = 1_000_000.0
 
 COLUMNS = ("second", "seconds", "sent", "received", "lost", "mismatch", "backlog")
 TIMES = ("p50", "p99", "max")
+STAGE_COLUMNS = (
+    *("stage", "seconds", "from_rate", "to_rate", "asked_rate"),
+    *("sent", "sent_rate", "received", "received_rate", "censored"),
+)
+STAGE_TIMES = ("intended", "actual", "lag")
 
 
 def main_latency(document: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -40,6 +45,24 @@ def as_csv(document: Mapping[str, Any]) -> str:
     writer.writerow([*COLUMNS, *(f"{name}_ns" for name in TIMES)])
     for row in document["intervals"]:
         writer.writerow([row[name] for name in (*COLUMNS, *TIMES)])
+    return out.getvalue()
+
+
+def as_stages_csv(document: Mapping[str, Any]) -> str:
+    """A line for each stage of the schedule; latencies and lag in ns."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    times = [(name, key) for name in STAGE_TIMES for key in TIMES]
+    writer.writerow([*STAGE_COLUMNS, *(f"{name}_{key}_ns" for name, key in times), "cpu_percent"])
+    for row in document["stages"]:
+        shares = row["cpu_percents"]
+        writer.writerow(
+            [
+                *(row[name] for name in STAGE_COLUMNS),
+                *(row[name][key] for name, key in times),
+                max(shares, default=""),
+            ]
+        )
     return out.getvalue()
 
 
@@ -99,9 +122,11 @@ def check_path(path: str) -> str:
 
 
 def write(path: str, document: Mapping[str, Any]) -> None:
-    """Write the results of a run.
+    """Write the results of a run; beside a .csv of one with stages a .stages.csv.
 
     Raises:
         OSError: it cannot be written.
     """
+    if Path(path).suffix == ".csv" and document["stages"]:
+        Path(path).with_suffix(".stages.csv").write_text(as_stages_csv(document), encoding="utf-8")
     Path(path).write_text(SUFFIXES[Path(path).suffix](document), encoding="utf-8")

@@ -14,6 +14,9 @@ from wsfast.loadgen.options import (
     HANDSHAKE_OPTIONS,
     RESULT_OPTIONS,
     amount,
+    parse_answers,
+    parsed,
+    read_first,
     with_options,
 )
 from wsfast.loadgen.units import Sizes, parse_bytes, parse_count, parse_duration
@@ -21,6 +24,22 @@ from wsfast.loadgen.units import Sizes, parse_bytes, parse_count, parse_duration
 __all__ = ["command", "recv"]
 
 CONTEXT = {"help_option_names": ["-h", "--help"]}
+
+FANOUT_EPILOG = """
+\b
+Examples:
+  wsfast-bench fanout -c 1k -r 20               against a broadcast server of its own
+  wsfast-bench fanout ws://localhost:8000/ -c 5k --publishers 2 --topics 10 -t \\
+      --subscribe '{"sub": "{topic}"}' --subscribe-answers 1 \\
+      --envelope '{"pub": "{topic}", "data": "{payload}"}' --fail-if 'reach<100%'
+"""
+
+RECV_EPILOG = """
+\b
+Examples:
+  wsfast-bench recv ws://localhost:8000/feed -c 500 -d 1m --gap 250ms
+  wsfast-bench recv ws://localhost:8000/feed --subscribe @subscribe.json
+"""
 DURATION = amount(parse_duration)
 COUNT = amount(parse_count, least=1)
 
@@ -57,19 +76,22 @@ GAP = click.option(
 )
 SUBSCRIBE = click.option(
     "--subscribe",
-    metavar="TEXT",
+    callback=parsed(read_first),
+    metavar="TEXT|@FILE",
     help="What each connection sends first; {topic} and {number} are filled in.",
 )
 ANSWERS = click.option(
     "--subscribe-answers",
-    type=click.IntRange(min=0),
-    default=0,
+    callback=parsed(parse_answers),
+    default="0",
     show_default=True,
-    help="Messages that answer it, and count for nothing.",
+    metavar="COUNT|prefix:TEXT",
+    help="Messages that answer it, or what the one begins with; they are awaited, and count for "
+    "nothing.",
 )
 
 
-@click.command("fanout", context_settings=CONTEXT)
+@click.command("fanout", epilog=FANOUT_EPILOG, context_settings=CONTEXT)
 @click.argument("url", required=False)
 @click.option(
     "-r",
@@ -139,7 +161,7 @@ def command(url: str | None, publishers: int, **options: Any) -> None:
     sys.exit(run(url, options))
 
 
-@click.command("recv", context_settings=CONTEXT)
+@click.command("recv", epilog=RECV_EPILOG, context_settings=CONTEXT)
 @click.argument("url", required=False)
 @with_options((LENGTH, WARMUP, GAP, SUBSCRIBE, ANSWERS))
 @with_options(CONNECT_OPTIONS, HANDSHAKE_OPTIONS, RESULT_OPTIONS)

@@ -19,8 +19,8 @@ __all__ = ["OnProgress", "choose_workers", "measure"]
 
 #: Fields of a plan that are of one worker, or nobody else's business.
 PRIVATE = (
-    *("first", "cpu", "opening", "phase", "publishers"),
-    *("tokens", "headers", "first_message", "content"),
+    *("first", "cpu", "opening", "phase", "publishers", "worker"),
+    *("tokens", "headers", "first_message", "first_prefix", "content", "template"),
 )
 
 OnProgress = Callable[[float, dict[str, Any]], None]
@@ -57,7 +57,8 @@ def measure(url: str, options: dict[str, Any], on_progress: OnProgress) -> Resul
         envelope=options["envelope"],
         gap_seconds=options["gap"],
         first_message=options["subscribe"],
-        first_answers=options["subscribe_answers"],
+        first_answers=options["subscribe_answers"].messages,
+        first_prefix=options["subscribe_answers"].prefix,
         lifetime_seconds=options["lifetime"] or 0.0,
         reconnect=options["reconnect"],
         in_flight=options["in_flight"],
@@ -66,6 +67,10 @@ def measure(url: str, options: dict[str, Any], on_progress: OnProgress) -> Resul
         arrivals=options["arrivals"],
         think_seconds=options["think"] or 0.0,
         content=options["content"],
+        template=options["template"],
+        match=options["match"],
+        fragments=options["fragments"].frames,
+        fragment_bytes=options["fragments"].size,
         size=options["size"].most,
         least_size=options["size"].least,
         mean_size=options["size"].mean,

@@ -1,4 +1,7 @@
-"""The options of wsfast-bench that several commands share, and how their values are read."""
+"""The options of wsfast-bench that several commands share, and how their values are read.
+
+What the messages hold is in contentoptions.py.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -15,10 +18,8 @@ from wsfast.loadgen.export import check_path
 from wsfast.loadgen.plan import MAX_IN_FLIGHT
 from wsfast.loadgen.thresholds import parse_threshold
 from wsfast.loadgen.units import (
-    Sizes,
     parse_count,
     parse_duration,
-    parse_sizes,
     parse_stages,
 )
 
@@ -28,19 +29,19 @@ __all__ = [
     "HANDSHAKE_OPTIONS",
     "LOAD_OPTIONS",
     "RESULT_OPTIONS",
+    "Answers",
     "amount",
     "each",
     "parse_address",
+    "parse_answers",
     "parse_percentage",
     "parsed",
-    "read_message",
+    "read_first",
+    "read_text",
     "with_options",
 ]
 
 Decorator = Callable[[Any], Any]
-
-#: Payload bytes of a message: the generator holds one, and a server would hold many.
-MAX_SIZE = 1 << 30
 
 
 def amount(
@@ -88,18 +89,6 @@ def parsed(parse: Callable[[str], Any]) -> Callable[..., Any]:
     return convert
 
 
-def payload_sizes(text: str) -> Sizes:
-    """The sizes of -s.
-
-    Raises:
-        ValueError: they are none, or more than a message may have.
-    """
-    sizes = parse_sizes(text)
-    if sizes.most > MAX_SIZE:
-        raise ValueError(f"{text} is more than {MAX_SIZE}")
-    return sizes
-
-
 def parse_cpus(ctx: Any, param: Any, text: str | None) -> tuple[int, ...]:
     """The numbers of --cpu; a usage error if the process may not run there."""
     if text is None:
@@ -141,29 +130,59 @@ def read_tokens(path: str) -> list[str]:
     Raises:
         ValueError: it cannot be read, or is empty.
     """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} cannot be read: {error}") from None
+    lines = read_text(path).split("\n")
     tokens = [line.strip() for line in lines if line.strip()]
     if not tokens:
         raise ValueError(f"{path} holds no token")
     return tokens
 
 
-def read_message(path: str) -> bytes:
-    """What a file holds.
+class Answers(NamedTuple):
+    """What answers a first message.
+
+    Attributes:
+        messages: so many.
+        prefix: which begin with this; None: with anything.
+    """
+
+    messages: int
+    prefix: str | None = None
+
+
+def parse_answers(text: str) -> Answers:
+    """Read "2", or "prefix:{\"ok\"" (one message that begins so).
 
     Raises:
-        ValueError: it cannot be read, or is too long for a message.
+        ValueError: it is neither.
+    """
+    if text.startswith("prefix:") and text != "prefix:":
+        return Answers(1, text.removeprefix("prefix:"))
+    if not text.isdecimal() or not text.isascii() or int(text) >= 1 << 31:
+        raise ValueError(f"{text!r} is neither a number of messages nor prefix:TEXT")
+    return Answers(int(text))
+
+
+def read_first(text: str) -> str:
+    """A first message: what was given, or what the file holds that follows an @.
+
+    Raises:
+        ValueError: the file cannot be read, or holds no text.
+    """
+    return read_text(text[1:]) if text.startswith("@") else text
+
+
+def read_text(path: str) -> str:
+    """The text of a file.
+
+    Raises:
+        ValueError: it cannot be read, or is no UTF-8.
     """
     try:
-        content = Path(path).read_bytes()
+        return Path(path).read_text(encoding="utf-8")
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from None
-    if len(content) > MAX_SIZE:
-        raise ValueError(f"{path} holds {len(content)} bytes, more than {MAX_SIZE}")
-    return content
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no UTF-8: {error}") from None
 
 
 def parse_percentage(text: str) -> float:
@@ -206,30 +225,6 @@ LOAD_OPTIONS = (
         help="How many messages to send in all.",
     ),
     click.option(
-        "-s",
-        "--size",
-        callback=parsed(payload_sizes),
-        metavar="SIZE",
-        default="20",
-        show_default=True,
-        help="Payload bytes of a message: 512, 20-2k, or exp:512 (the mean).",
-    ),
-    click.option(
-        "-m",
-        "--message",
-        "message",
-        metavar="TEXT",
-        help="Send this text, not random bytes.",
-    ),
-    click.option(
-        "-f",
-        "--file",
-        "message_file",
-        callback=parsed(read_message),
-        metavar="FILE",
-        help="Send what it holds; with -t as text.",
-    ),
-    click.option(
         "-r",
         "--rate",
         callback=RATE,
@@ -262,13 +257,6 @@ LOAD_OPTIONS = (
         help="Time from an answer to the next message of its connection (closed loop).",
     ),
     click.option(
-        "--verify",
-        type=click.Choice(["none", "length", "full"]),
-        default="full",
-        show_default=True,
-        help="What makes a message an answer.",
-    ),
-    click.option(
         "--lifetime",
         callback=DURATION,
         metavar="DURATION",
@@ -286,7 +274,6 @@ LOAD_OPTIONS = (
         show_default=True,
         help="Messages that each connection keeps under way.",
     ),
-    click.option("-t", "--text", is_flag=True, help="Send text messages instead of binary ones."),
 )
 
 CONNECT_OPTIONS = (
@@ -353,16 +340,19 @@ GREETING_OPTIONS = (
     click.option(
         "--first-message",
         "subscribe",
-        metavar="TEXT",
+        callback=parsed(read_first),
+        metavar="TEXT|@FILE",
         help="What each connection sends first (a login); {number} is that of the connection.",
     ),
     click.option(
         "--first-answers",
         "subscribe_answers",
-        type=click.IntRange(min=0),
-        default=1,
+        callback=parsed(parse_answers),
+        default="1",
         show_default=True,
-        help="Messages that answer it, and count for nothing.",
+        metavar="COUNT|prefix:TEXT",
+        help="Messages that answer it, or what the one begins with; they are awaited, and count "
+        "for nothing.",
     ),
 )
 

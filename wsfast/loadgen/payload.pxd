@@ -3,6 +3,11 @@
 cimport cython
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
+from wsfast.loadgen.template cimport Template
+
+cdef enum:
+    STAMP_BYTES = 8
+
 cdef enum Verify:
     NOTHING                       # any message is an answer
     LENGTH                        # one of the right type and length
@@ -17,17 +22,36 @@ cdef class Payload:
     cdef readonly double mean     # of exponentially distributed sizes; else 0
     cdef size_t stamped_bytes     # of every message: 8, or 0 if all are the same
     cdef Verify verify            # what makes a message an answer
+    cdef Template template        # what writes the messages; None: they are stamped content
     cdef uint8_t *message         # the payload; the stamp is written over its first bytes
 
-    # The size of one message.
+    # The size of one message of stamped content.
     cdef size_t size_of(self, uint32_t sequence, uint32_t number) noexcept nogil
 
-    # The bytes to send, of which `size_of` count; valid until the next call.
-    cdef const uint8_t *stamped(self, uint32_t sequence, uint32_t number) noexcept nogil
+    # The message to send; valid until the next call. `due_ns` matters to a template with times.
+    cdef const uint8_t *write(
+        self, uint32_t sequence, uint32_t number, uint64_t due_ns, size_t *size
+    ) noexcept nogil
 
-    # Whether a message passes for the answer to the one with that stamp.
+    # Whether a message passes for the answer to the one that was written from these numbers.
     cdef bint is_answer(
-        self, int opcode, const uint8_t *payload, size_t size, uint32_t sequence, uint32_t number
+        self,
+        int opcode,
+        const uint8_t *payload,
+        size_t size,
+        uint32_t sequence,
+        uint32_t number,
+        uint64_t due_ns,
+    ) noexcept nogil
+
+    # The same of a template, whatever the opcode.
+    cdef bint is_rendered(
+        self,
+        const uint8_t *payload,
+        size_t size,
+        uint32_t sequence,
+        uint32_t number,
+        uint64_t due_ns,
     ) noexcept nogil
 
     # Whether `size` bytes are exactly the first ones of what was sent with that stamp.

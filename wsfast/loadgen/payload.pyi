@@ -2,7 +2,11 @@ from typing import final
 
 from typing_extensions import Self
 
-__all__ = ["Payload"]
+from wsfast.loadgen.template import Template
+
+__all__ = ["STAMP_SIZE", "Payload"]
+
+STAMP_SIZE: int
 
 @final
 class Payload:
@@ -15,6 +19,7 @@ class Payload:
         mean: float | None = None,
         verify: str = "full",
         stamped: bool = True,
+        template: Template | None = None,
     ) -> Self: ...
     @property
     def opcode(self) -> int: ...
@@ -24,5 +29,7 @@ class Payload:
     def least(self) -> int: ...
     @property
     def mean(self) -> float: ...
-    def message_bytes(self, sequence: int, number: int) -> bytes: ...
-    def matches(self, payload: bytes, sequence: int, number: int) -> bool: ...
+    def message_bytes(self, sequence: int, number: int, due_ns: int = 0) -> bytes: ...
+    def matches(
+        self, payload: bytes, sequence: int, number: int, due_ns: int = 0
+    ) -> bool: ...

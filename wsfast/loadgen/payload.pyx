@@ -8,7 +8,8 @@ ASCII characters of six bits each, the low 24 bits of both. An echo is checked i
 comparing its stamp with the one expected and the rest with the shared rest.
 
 Sizes that vary follow from the stamp as well: the same message always has the same size, so that
-nothing about it has to be kept until its answer comes.
+nothing about it has to be kept until its answer comes. A template (wsfast.loadgen.template) writes
+its messages from these numbers, too: a check writes the message once more.
 """
 
 cimport cython
@@ -18,12 +19,14 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy
 
+from wsfast.loadgen.template cimport Template
+
 from wsfast.rfc6455 import Opcode
 
-__all__ = ["Payload"]
+__all__ = ["STAMP_SIZE", "Payload"]
 
-cdef enum:
-    STAMP_BYTES = 8
+#: Bytes of a stamp: what a message must hold to be told apart by it.
+STAMP_SIZE = STAMP_BYTES
 
 VERIFY = {"none": NOTHING, "length": LENGTH, "full": CONTENT}
 
@@ -61,6 +64,7 @@ cdef class Payload:
         verify: how an answer is checked: "full", "length", or "none".
         stamped: False: the content is sent as it is, every message the same; then nothing tells
             an answer from its neighbours, and text may be any UTF-8.
+        template: writes the messages, which are text; the content and its sizes do not matter.
 
     Raises:
         ValueError: the content of a text message is not ASCII, the sizes are out of range, or
@@ -76,6 +80,7 @@ cdef class Payload:
         mean=None,
         str verify="full",
         bint stamped=True,
+        Template template=None,
     ):
         if verify not in VERIFY:
             raise ValueError(f"verify is {', '.join(VERIFY)}, not {verify!r}")
@@ -86,15 +91,18 @@ cdef class Payload:
         self.verify = VERIFY[verify]
         self.least = len(content) if least is None else least
         self.mean = 0.0 if mean is None else mean
-        self.size = <size_t>PyBytes_GET_SIZE(content)
+        self.template = template
+        self.size = <size_t>PyBytes_GET_SIZE(content) if template is None else template.most
         self.message = <uint8_t *>malloc(max(self.size, <size_t>STAMP_BYTES))
         if self.message == NULL:
             raise MemoryError(f"no memory for a payload of {self.size} bytes")
+        self.opcode = TEXT if text or template is not None else BINARY
+        if template is not None:
+            return
         memcpy(self.message, PyBytes_AS_STRING(content), self.size)
         self.stamped_bytes = STAMP_BYTES if stamped else 0
         if stamped and text and not content.isascii():
             raise ValueError("the content of a text message must be ASCII")
-        self.opcode = TEXT if text else BINARY
 
     def __dealloc__(self):
         free(self.message)
@@ -114,17 +122,48 @@ cdef class Payload:
         return min(self.size, <size_t>(-self.mean * log(<double>(random + 1) / (1ULL << 53))))
 
     cdef bint is_answer(
-        self, int opcode, const uint8_t *payload, size_t size, uint32_t sequence, uint32_t number
+        self,
+        int opcode,
+        const uint8_t *payload,
+        size_t size,
+        uint32_t sequence,
+        uint32_t number,
+        uint64_t due_ns,
     ) noexcept nogil:
         if self.verify == NOTHING:
             return True
+        if self.template is not None:
+            return opcode == self.opcode and self.is_rendered(
+                payload, size, sequence, number, due_ns
+            )
         if opcode != self.opcode or size != self.size_of(sequence, number):
             return False
         return self.verify == LENGTH or self.is_echo(payload, size, sequence, number)
 
-    cdef const uint8_t *stamped(self, uint32_t sequence, uint32_t number) noexcept nogil:
-        cdef uint64_t stamp = self.stamp(sequence, number)
+    cdef bint is_rendered(
+        self,
+        const uint8_t *payload,
+        size_t size,
+        uint32_t sequence,
+        uint32_t number,
+        uint64_t due_ns,
+    ) noexcept nogil:
+        if not self.template.least <= size <= self.size:
+            return False
+        if self.template.render(self.message, sequence, number, due_ns) != size:
+            return False
+        return self.verify == LENGTH or memcmp(payload, self.message, size) == 0
+
+    cdef const uint8_t *write(
+        self, uint32_t sequence, uint32_t number, uint64_t due_ns, size_t *size
+    ) noexcept nogil:
+        cdef uint64_t stamp
+        if self.template is not None:
+            size[0] = self.template.render(self.message, sequence, number, due_ns)
+            return self.message
+        stamp = self.stamp(sequence, number)
         memcpy(self.message, &stamp, self.stamped_bytes)
+        size[0] = self.size_of(sequence, number)
         return self.message
 
     cdef bint is_echo(
@@ -141,19 +180,21 @@ cdef class Payload:
             return False
         return memcmp(payload + STAMP_BYTES, self.message + STAMP_BYTES, size - STAMP_BYTES) == 0
 
-    def message_bytes(self, uint32_t sequence, uint32_t number):
+    def message_bytes(self, uint32_t sequence, uint32_t number, uint64_t due_ns=0):
         """The payload of one message, as bytes.
 
         Args:
             sequence: of the message on its connection, modulo 2**32.
             number: of the connection, below 2**32.
+            due_ns: CLOCK_MONOTONIC when it was meant to leave; matters to a template only.
         """
-        return PyBytes_FromStringAndSize(
-            <const char *>self.stamped(sequence, number),
-            <Py_ssize_t>self.size_of(sequence, number),
-        )
+        cdef size_t size
+        cdef const uint8_t *message = self.write(sequence, number, due_ns, &size)
+        return PyBytes_FromStringAndSize(<const char *>message, <Py_ssize_t>size)
 
-    def matches(self, bytes payload not None, uint32_t sequence, uint32_t number):
+    def matches(
+        self, bytes payload not None, uint32_t sequence, uint32_t number, uint64_t due_ns=0
+    ):
         """Whether the bytes pass for the echo of that message; arguments as for message_bytes."""
         return self.is_answer(
             self.opcode,
@@ -161,4 +202,5 @@ cdef class Payload:
             <size_t>PyBytes_GET_SIZE(payload),
             sequence,
             number,
+            due_ns,
         )

@@ -8,12 +8,14 @@ from typing import Any
 import click
 
 from wsfast.loadgen.command import ALONE, check, run
+from wsfast.loadgen.contentoptions import CONTENT_OPTIONS
 from wsfast.loadgen.options import (
     CONNECT_OPTIONS,
     GREETING_OPTIONS,
     HANDSHAKE_OPTIONS,
     LOAD_OPTIONS,
     RESULT_OPTIONS,
+    Answers,
     amount,
     with_options,
 )
@@ -23,6 +25,20 @@ from wsfast.rfc6455 import MAX_CONTROL_PAYLOAD
 __all__ = ["command", "idle"]
 
 CONTEXT = {"help_option_names": ["-h", "--help"]}
+
+PING_EPILOG = """
+\b
+Examples:
+  wsfast-bench ping ws://localhost:8000/ -c 100 -d 5s
+  wsfast-bench ping ws://localhost:8000/ -c 1k -r 10k --fail-if 'p99>5ms'
+"""
+
+IDLE_EPILOG = """
+\b
+Examples:
+  wsfast-bench idle ws://localhost:8000/ -c 20k -d 10m --ping-interval 30s
+  wsfast-bench idle ws://localhost:8000/ -c 5k --reconnect --target-pid 4711
+"""
 
 #: What `idle` does not ask for: pings on a schedule, a short one for each connection.
 IDLE = {
@@ -38,13 +54,13 @@ IDLE = {
     "lifetime": None,
     "seed": None,
     "subscribe": None,
-    "subscribe_answers": 0,
+    "subscribe_answers": Answers(0),
 }
 
 
-@click.command("ping", context_settings=CONTEXT)
+@click.command("ping", epilog=PING_EPILOG, context_settings=CONTEXT)
 @click.argument("url", required=False)
-@with_options(LOAD_OPTIONS, GREETING_OPTIONS)
+@with_options(LOAD_OPTIONS, CONTENT_OPTIONS, GREETING_OPTIONS)
 @with_options(CONNECT_OPTIONS, HANDSHAKE_OPTIONS, RESULT_OPTIONS)
 def command(url: str | None, **options: Any) -> None:
     """Measure the round trip of ping and pong (RFC 6455 section 5.5.2).
@@ -62,7 +78,7 @@ def command(url: str | None, **options: Any) -> None:
     sys.exit(run(url, options))
 
 
-@click.command("idle", context_settings=CONTEXT)
+@click.command("idle", epilog=IDLE_EPILOG, context_settings=CONTEXT)
 @click.argument("url", required=False)
 @click.option(
     "-d",

@@ -66,7 +66,9 @@ class Plan:
         gap_seconds: a longer time between two messages of a connection counts as a gap.
         first_message: text that each connection sends when it has opened, or None; "{topic}"
             stands for the subscriber's topic, "{number}" for the number of the connection.
-        first_answers: messages that answer the first one, and count for nothing.
+        first_answers: messages that answer the first one, are waited for, and count for nothing.
+        first_prefix: what such a message begins with; others before count for nothing, too. None:
+            any message is one.
         lifetime_seconds: after half of it to all of it a connection is closed and opened again;
             0: never.
         reconnect: open a connection again when it ended within the window, whoever ended it.
@@ -80,6 +82,12 @@ class Plan:
         size: payload bytes of a message; where they vary, of the longest one.
         least_size: sizes are evenly distributed from here to `size`; None: they are not.
         mean_size: sizes are exponentially distributed around it; None: they are not.
+        template: what every message is written from (see wsfast.loadgen.template), or None.
+        worker: number of this process; a template may say it.
+        match: which message an answer is to (see wsfast.loadgen.reply); None: it is an echo, and
+            is compared with what was sent.
+        fragments: frames of a message; 0: one, or as many as `fragment_bytes` makes.
+        fragment_bytes: payload of a frame but the last of a message; 0: all of it.
         verify: how an answer is checked: "full", "length" or "none".
         text: send text messages instead of binary ones.
         warmup_seconds: how long to send before the window; what belongs there is kept apart.
@@ -110,6 +118,7 @@ class Plan:
     gap_seconds: float = 1.0
     first_message: str | None = None
     first_answers: int = 0
+    first_prefix: str | None = None
     lifetime_seconds: float = 0.0
     reconnect: bool = False
     first: int = 0
@@ -123,6 +132,11 @@ class Plan:
     size: int = 20
     least_size: int | None = None
     mean_size: float | None = None
+    template: str | None = None
+    worker: int = 0
+    match: str | None = None
+    fragments: int = 0
+    fragment_bytes: int = 0
     verify: str = "full"
     text: bool = False
     warmup_seconds: float = 0.0
@@ -247,6 +261,7 @@ def split(plan: Plan, workers: int, cpus: tuple[int, ...] = ()) -> list[Plan]:
             connect_rate=None if plan.connect_rate is None else plan.connect_rate / workers,
             **schedule_of(plan, worker, workers),
             seed=plan.seed + worker,
+            worker=worker,
             cpu=cpus[worker % len(cpus)] if cpus else None,
         )
         first += connections

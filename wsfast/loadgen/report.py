@@ -10,6 +10,8 @@ from rich.table import Table
 
 from wsfast.loadgen.histogram import Histogram
 from wsfast.loadgen.results import PERCENTILES, Results
+from wsfast.loadgen.stages import NAMES as STAGE_NAMES
+from wsfast.loadgen.stages import planned
 from wsfast.loadgen.units import format_bytes, format_count, format_duration
 from wsfast.loadgen.verdict import judge
 
@@ -38,6 +40,7 @@ NAMES = {
     "unexpected": "message that nobody waited for",
     "reordered": "message answered after a later one",
     "unanswered": "message not answered",
+    "first_answer": "first message (login) not answered in time",
     "backlog": "message that could not be sent when it was due",
     "addresses_exhausted": "no free source port, or no address of this host (EADDRNOTAVAIL)",
     "descriptors_exhausted": "no free descriptor (EMFILE)",
@@ -126,10 +129,13 @@ def throughput_rows(results: Results) -> Iterator[Row]:
         yield "messages/s", f"{asked} asked, {sent} sent, {answered} answered"
     else:
         yield "messages/s", format_count(results.messages_per_second)
-    yield "MB/s", f"{results.bytes_per_second / 1e6:,.2f} each way (payload)"
+    way = "each way" if results.settings["verify"] != "none" else "received"
+    yield "MB/s", f"{results.bytes_per_second / 1e6:,.2f} {way} (payload)"
     received = format_count(results.counts["received"])
     sent = format_count(results.counts["sent"])
     yield "answered", f"{received} of {sent} in {results.window_seconds:.2f} s"
+    if results.counts["foreign"]:
+        yield "no answers", f"{format_count(results.counts['foreign'])} messages of other kinds"
 
 
 def latency_rows(results: Results) -> Iterator[Row]:
@@ -159,6 +165,24 @@ def bounded(ns: float, censored_ns: int | None) -> str:
 def columns(*texts: str) -> str:
     """Texts side by side."""
     return "".join(f"{text:26}" for text in texts).rstrip()
+
+
+def stage_rows(results: Results) -> Iterator[Row]:
+    """Each stage of the schedule: a message belongs to that in which it was due."""
+    if not results.stages:
+        return
+    plans = planned(results.settings["rate"], results.settings["stages"])
+    for number, (plan, stage) in enumerate(zip(plans, results.stages, strict=True), 1):
+        rates = (plan.messages, stage.sent, stage.received)
+        asked, sent, received = (format_count(count / plan.seconds) for count in rates)
+        ramp = f"{format_count(plan.from_rate)} to {format_count(plan.to_rate)} messages/s"
+        yield f"stage {number}", f"{format_duration(1e9 * plan.seconds)}, {ramp}"
+        yield "", f"{asked}/s asked, {sent} sent, {received} answered"
+        intended, actual, lag = (spread_of(stage.histograms[name]) for name in STAGE_NAMES)
+        yield "", f"from when it was due: {intended}"
+        yield "", f"from when it left: {actual}"
+        shares = ", ".join(f"{share:.0f} %" for share in stage.cpu_percents)
+        yield "", f"lag: {lag}{f'; generator CPU {shares}' if shares else ''}"
 
 
 def delivery_rows(results: Results) -> Iterator[Row]:
@@ -269,6 +293,7 @@ def rows(results: Results) -> Iterator[Row]:
     if results.counts["sent"] or results.counts["received"]:
         yield from throughput_rows(results)
         yield from latency_rows(results)
+        yield from stage_rows(results)
     yield from delivery_rows(results)
     yield from error_rows(results)
     yield from cpu_rows(results)

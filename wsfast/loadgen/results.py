@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Sequence
 from itertools import zip_longest
 from typing import Any
 
 from wsfast.loadgen.hdrblob import from_dict
 from wsfast.loadgen.histogram import Histogram
+from wsfast.loadgen.stages import Stage, asked_over
 from wsfast.loadgen.target import Sample
 
 __all__ = ["BUSY_PERCENT", "COUNTERS", "PERCENTILES", "Results", "Worker"]
@@ -42,6 +42,7 @@ COUNTERS = (
     "reordered",
     "duplicate",
     "unexpected",
+    "foreign",
     "mismatch",
     "backlog",
     "reads",
@@ -91,6 +92,7 @@ class Results:
         censored_ns: everything from here on is a lower bound, as messages that were not answered
             are recorded with the time that they had waited; None: all were answered.
         worst: of each published message its slowest delivery, in ns; 0: there was none.
+        stages: what became of each stage of the schedule.
         intervals: of each worker its seconds, as `wsfast.loadgen.intervals` keeps them.
         server_errors: by kind, what the server or the network did.
         generator_errors: by kind, what this host could not do.
@@ -108,6 +110,7 @@ class Results:
     connect_seconds: float = 0.0
     histograms: dict[str, Histogram] = dataclasses.field(default_factory=dict)
     censored_ns: int | None = None
+    stages: list[Stage] = dataclasses.field(default_factory=list)
     intervals: list[list[dict[str, Any]]] = dataclasses.field(default_factory=list)
     worst: list[int] = dataclasses.field(default_factory=list)
     server_errors: collections.Counter[str] = dataclasses.field(
@@ -137,6 +140,9 @@ class Results:
         if part["censored_ns"] is not None:
             self.censored_ns = min(part["censored_ns"], self.censored_ns or part["censored_ns"])
         self.intervals.append(part["intervals"])
+        self.stages += [Stage() for _ in part["stages"][len(self.stages) :]]
+        for stage, row in zip(self.stages, part["stages"], strict=True):
+            stage.add(row)
         self.worst = [max(pair) for pair in zip_longest(self.worst, part["worst"], fillvalue=0)]
         self.server_errors.update(part["errors"]["server"])
         self.generator_errors.update(part["errors"]["generator"])
@@ -215,15 +221,7 @@ class Results:
         """Messages a second that the schedule held over the window; None in a closed loop."""
         if not self.open_loop:
             return None
-        before: float = self.settings["rate"]
-        stages: Sequence[tuple[float, float]] = self.settings["stages"]
-        if not stages:
-            return before
-        expected = 0.0
-        for seconds, rate in stages:
-            expected += (before + rate) / 2.0 * seconds
-            before = rate
-        return expected / sum(seconds for seconds, _ in stages)
+        return asked_over(self.settings["rate"], self.settings["stages"])
 
     @property
     def achieved_rate(self) -> float:

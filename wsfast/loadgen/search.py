@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from wsfast.loadgen.command import ALONE, EXIT_NOT_RUN, check, target_of
+from wsfast.loadgen.contentoptions import CONTENT_OPTIONS, TEMPLATE_OPTIONS
 from wsfast.loadgen.coordinator import CouldNotRun
 from wsfast.loadgen.document import document_of
 from wsfast.loadgen.live import Progress
@@ -66,7 +67,15 @@ def highest(lowest: int, most: int, precision: float, holds: Callable[[int], boo
     return good
 
 
-@click.command("search", context_settings={"help_option_names": ["-h", "--help"]})
+EPILOG = """
+\b
+Examples:
+  wsfast-bench search ws://localhost:8000/ --while 'p99<20ms' --to 100k
+  wsfast-bench search ws://localhost:8000/ --while 'p99<50ms' --over connections -r 1k --from 1k
+"""
+
+
+@click.command("search", epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("url", required=False)
 @click.option(
     "--while",
@@ -110,7 +119,8 @@ def highest(lowest: int, most: int, precision: float, holds: Callable[[int], boo
     metavar="PERCENT",
     help="How near the answer is to be.",
 )
-@with_options(LOAD_OPTIONS, GREETING_OPTIONS, CONNECT_OPTIONS, HANDSHAKE_OPTIONS)
+@with_options(LOAD_OPTIONS, CONTENT_OPTIONS, TEMPLATE_OPTIONS, GREETING_OPTIONS)
+@with_options(CONNECT_OPTIONS, HANDSHAKE_OPTIONS)
 def command(url: str | None, **options: Any) -> None:
     """Find the highest rate (or the most connections) at which conditions hold.
 
@@ -121,7 +131,7 @@ def command(url: str | None, **options: Any) -> None:
         raise click.UsageError(f"--from {options['lowest']} is more than --to {options['most']}")
     fixed = {**ALONE, **options, "mode": "echo", "duration": options["duration"] or 5.0}
     fixed[options["over"]] = options["lowest"]
-    check(url, dict(fixed))
+    check(url, fixed)
     try:
         with contextlib.ExitStack() as stack:
             if options["over"] == "connections":

@@ -26,6 +26,7 @@ from wsfast.loadgen.hdrblob import to_dict
 from wsfast.loadgen.intervals import Intervals
 from wsfast.loadgen.plan import Plan
 from wsfast.loadgen.results import COUNTERS
+from wsfast.loadgen.stages import CpuMarks
 from wsfast.loop import Loop
 from wsfast.selector import EpollSelector
 
@@ -94,11 +95,13 @@ class Session:
         engine = FanEngine if plan.mode in ("fanout", "recv", "connect") else EchoEngine
         self.engine: EchoEngine | FanEngine = engine(Loop(self._selector), plan)
         self.intervals = Intervals(self.engine.latency)
+        self.cpu_marks = CpuMarks([seconds for seconds, _ in plan.stages])
 
     def run(self) -> None:
         """All phases; the result is the last thing that is reported."""
         try:
             self.connect()
+            self.wait_for_greetings()
             self.report("connected")
             self.wait_for_start()
             if self.start_ns is not None:
@@ -119,6 +122,8 @@ class Session:
         if self.intervals.is_due(now_ns := time.monotonic_ns()):
             row = self.intervals.close(now_ns, self.engine.counts())
             write_line(self._reports, {"event": "interval", "interval": row})
+        if self.cpu_marks.is_due(now_ns):
+            self.cpu_marks.mark(now_ns, time.process_time())
         if time.monotonic() - self._reported >= REPORT_SECONDS:
             self.report("progress")
 
@@ -163,6 +168,11 @@ class Session:
             return started + begun / self.plan.connect_rate - time.monotonic()
         return TURN_SECONDS
 
+    def wait_for_greetings(self) -> None:
+        """Until every first message was answered; each connection has a deadline of its own."""
+        while self.engine.ungreeted and not self.stopped:
+            self.turn(TURN_SECONDS)
+
     def wait_for_start(self) -> None:
         """Serve the open connections until the common start, or a stop."""
         gc.collect()
@@ -200,12 +210,15 @@ class Session:
         if warm:
             self.window_seconds = (ended_ns - engine.warm_ns) / 1e9
             self.window_cpu_seconds = time.process_time() - self._cpu_before
+            if self.cpu_marks.is_due(ended_ns):
+                self.cpu_marks.mark(ended_ns, time.process_time())
 
     def _begin_window(self) -> None:
         """The warm-up is over: from here on things are measured."""
         self._cpu_before = time.process_time()
         self._sent_before = self.engine.counts()["sent"]
         self.intervals.begin(self.engine.warm_ns, self.engine.counts())
+        self.cpu_marks.begin(self.engine.warm_ns, self._cpu_before)
         self.report("warm")
 
     def drain(self) -> None:
@@ -252,6 +265,7 @@ class Session:
             "censored_ns": self.engine.censored_ns if counts["censored"] else None,
             "intervals": self.intervals.rows,
             "worst": getattr(self.engine, "worst", []),
+            "stages": self.stage_rows(),
             "errors": errors,
             "worker": {
                 "pid": os.getpid(),
@@ -261,6 +275,20 @@ class Session:
                 "connections": counts["opened"],
             },
         }
+
+    def stage_rows(self) -> list[dict[str, Any]]:
+        """What was counted of each stage, ready for JSON."""
+        counts = getattr(self.engine, "stages", None)
+        if counts is None:
+            return []
+        return [
+            {
+                **row,
+                "histograms": {name: to_dict(each) for name, each in row["histograms"].items()},
+                "cpu_percent": percent,
+            }
+            for row, percent in zip(counts.rows(), self.cpu_marks.percents(), strict=True)
+        ]
 
 
 def main() -> None:
