@@ -50,6 +50,10 @@ def bench(*words):
 MODES = [
     "echo -c 5 -d 300ms",
     "echo -c 5 -d 1200ms -r 100 --warmup 100ms --fail-if p99>1us",
+    "echo -c 5 --stages 300ms:200,300ms:100 -w 2",
+    "echo -c 5 -d 300ms --template ok{{seq}} --match prefix:ok",
+    'echo -c 5 -d 300ms --template {"a":{{seq}}} --match json:a --fragments 2',
+    "echo -c 5 -d 300ms --match sequence --verify none --first-message hello",
     "ping -c 5 -d 300ms",
     "idle -c 5 -d 300ms --ping-interval 100ms",
     "fanout -c 5 -r 50 -d 300ms",

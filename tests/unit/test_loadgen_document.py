@@ -14,6 +14,7 @@ module = pytest.importorskip("wsfast.loadgen.document")
 from wsfast.loadgen.hdrblob import from_dict  # noqa: E402
 from wsfast.loadgen.histogram import Histogram  # noqa: E402
 from wsfast.loadgen.results import Results, Worker  # noqa: E402
+from wsfast.loadgen.stages import Stage  # noqa: E402
 from wsfast.loadgen.target import Sample  # noqa: E402
 
 
@@ -134,3 +135,30 @@ def test_an_echo_has_no_deliveries():
     found = document(results_of())
     assert found["delivery"] is None
     assert found["recv"] is None
+
+
+def test_the_stages_of_a_schedule():
+    """A ramp to 100/s in 2 s, then 100/s for 1 s."""
+    results = results_of(rate=0.0)
+    results.settings["stages"] = ((2.0, 100.0), (1.0, 100.0))
+    results.stages = [
+        Stage(sent=100, received=90, censored=10, cpu_percents=[20.0, 30.0]),
+        Stage(sent=99, received=99),
+    ]
+    results.stages[0].histograms["intended"].record_all([5000, 7000])
+    first, second = document(results)["stages"]
+    assert (first["stage"], first["seconds"]) == (1, 2.0)
+    assert (first["from_rate"], first["to_rate"], first["asked_rate"]) == (0.0, 100.0, 50.0)
+    assert (first["sent"], first["sent_rate"]) == (100, 50.0)
+    assert (first["received"], first["received_rate"], first["censored"]) == (90, 45.0, 10)
+    assert first["cpu_percents"] == [20.0, 30.0]
+    assert (first["intended"]["count"], first["intended"]["max"]) == (2, 7000)
+    assert (second["asked_rate"], second["sent_rate"], second["cpu_percents"]) == (100.0, 99.0, [])
+
+
+def test_without_stages():
+    assert document(results_of(rate=5.0))["stages"] == document(results_of())["stages"] == []
+
+
+def test_messages_that_are_no_replies():
+    assert document(results_of(counts={"foreign": 7}))["summary"]["foreign"] == 7

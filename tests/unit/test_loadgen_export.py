@@ -123,3 +123,31 @@ def test_files(document, tmp_path):
 def test_files_that_cannot_be(path, said):
     with pytest.raises(ValueError, match=said):
         export.check_path(path)
+
+
+def staged(document):
+    """The same run with two stages, the second without CPU figures."""
+    one = {
+        "stage": 1,
+        "seconds": 2.0,
+        **{"from_rate": 0.0, "to_rate": 100.0, "asked_rate": 50.0},
+        **{"sent": 100, "sent_rate": 50.0, "received": 90, "received_rate": 45.0, "censored": 10},
+        "cpu_percents": [20.0, 30.0],
+        **{name: {"p50": 1, "p99": 2, "max": 3} for name in ("intended", "actual", "lag")},
+    }
+    return {**document, "stages": [one, {**one, "stage": 2, "cpu_percents": []}]}
+
+
+def test_stages_are_a_file_of_their_own(document, tmp_path):
+    export.write(str(tmp_path / "run.csv"), staged(document))
+    first, second = csv.DictReader((tmp_path / "run.stages.csv").read_text().splitlines())
+    assert (first["stage"], first["asked_rate"], first["received"]) == ("1", "50.0", "90")
+    assert (first["intended_p50_ns"], first["actual_p99_ns"]) == ("1", "2")
+    assert first["lag_max_ns"] == "3"
+    assert (first["cpu_percent"], second["cpu_percent"]) == ("30.0", "")
+    assert len((tmp_path / "run.csv").read_text().splitlines()) == 4
+
+
+def test_without_stages_there_is_no_such_file(document, tmp_path):
+    export.write(str(tmp_path / "run.csv"), document)
+    assert [path.name for path in tmp_path.iterdir()] == ["run.csv"]

@@ -13,6 +13,7 @@ report = pytest.importorskip("wsfast.loadgen.report")
 
 from wsfast.loadgen.histogram import Histogram  # noqa: E402
 from wsfast.loadgen.results import Results, Worker  # noqa: E402
+from wsfast.loadgen.stages import Stage  # noqa: E402
 from wsfast.loadgen.target import Sample  # noqa: E402
 
 
@@ -247,3 +248,35 @@ def test_what_is_only_received():
     assert line_of(text, "messages/s") == "5"
     assert line_of(text, "between messages") == "p50 100 ms, p99 100 ms, max 100 ms"
     assert "coordinated omission" not in text
+
+
+def test_every_stage_has_its_rows():
+    results = results_of(
+        settings={"rate": 0.0, "stages": ((2.0, 100.0), (1.0, 100.0))},
+        stages=[Stage(sent=100, received=90, cpu_percents=[20.0]), Stage(sent=100, received=100)],
+    )
+    results.stages[0].histograms["intended"].record_all([1_000_000] * 90)
+    out = io.StringIO()
+    report.print_results(results, out)
+    lines = [line.strip() for line in out.getvalue().splitlines()]
+    place = next(n for n, line in enumerate(lines) if line.startswith("stage 1"))
+    assert lines[place].endswith("2.00 s, 0 to 100 messages/s")
+    assert lines[place + 1] == "50/s asked, 50 sent, 45 answered"
+    assert lines[place + 2].startswith("from when it was due: p50 1.00 ms, p99 1.00 ms")
+    assert lines[place + 3].startswith("from when it left: ")
+    assert lines[place + 4].endswith("; generator CPU 20 %")
+    assert lines[place + 5].endswith("1.00 s, 100 to 100 messages/s")
+    assert "CPU" not in lines[place + 9]
+
+
+def test_what_was_no_answer_is_said():
+    out = io.StringIO()
+    report.print_results(results_of(more={"foreign": 1234}), out)
+    assert "1,234 messages of other kinds" in out.getvalue()
+
+
+@pytest.mark.parametrize(("verify", "way"), [("none", "received"), ("full", "each way")])
+def test_which_way_the_bytes_went(verify, way):
+    out = io.StringIO()
+    report.print_results(results_of(settings={"verify": verify}), out)
+    assert f"{way} (payload)" in out.getvalue()

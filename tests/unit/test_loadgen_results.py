@@ -142,3 +142,18 @@ def test_a_part_without_a_field():
     del broken["mismatch"]
     with pytest.raises(KeyError, match="mismatch"):
         results_of(broken)
+
+
+def test_stages_of_all_workers_add_up():
+    def row(sent):
+        blobs = {name: to_dict(histogram_of([sent])) for name in ("intended", "actual", "lag")}
+        counts = {"sent": sent, "received": sent, "censored": 0}
+        return {**counts, "histograms": blobs, "cpu_percent": float(sent)}
+
+    results = module.Results(settings=SETTINGS)
+    for sent in (3, 4):
+        results.add({**part([5]), "stages": [row(sent), row(10 * sent)]})
+    first, second = results.stages
+    assert (first.sent, second.sent) == (7, 70)
+    assert first.histograms["actual"].total == 2
+    assert second.cpu_percents == [30.0, 40.0]

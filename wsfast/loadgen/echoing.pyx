@@ -313,13 +313,15 @@ cdef class EchoEngine(ScheduledEngine):
     def __init__(self, Loop loop not None, plan):
         if not 1 <= plan.in_flight <= MAX_IN_FLIGHT:
             raise ValueError(f"{plan.in_flight} in flight is not 1 to {MAX_IN_FLIGHT}")
-        template = None
-        if plan.template is not None:
+        template, content, least = None, b"", None
+        if plan.template is None:
+            content, least = content_of(plan), plan.least_size
+        else:
             template = Template(plan.template, seed=plan.seed, worker=plan.worker)
         self.payload = Payload(
-            b"" if template is not None else content_of(plan),
+            content,
             text=plan.text,
-            least=plan.least_size,
+            least=least,
             mean=plan.mean_size,
             verify=plan.verify,
             stamped=plan.content is None,
@@ -344,7 +346,7 @@ cdef class EchoEngine(ScheduledEngine):
         All that a connection may have under way fits into its queue.
         """
         cdef size_t size = self.payload.size
-        cdef size_t frames = self.frames
+        cdef size_t frames = self.frames, replies = (1 if self.reply is None else 16) << 20
         if self.fragment_bytes and not frames:
             frames = size // self.fragment_bytes
         cdef size_t most = (size + 64 + 14 * frames) * self.in_flight + (1 << 20)
@@ -356,7 +358,7 @@ cdef class EchoEngine(ScheduledEngine):
             None,
             None,
             limits=Limits(
-                max_message_bytes=max(size, <size_t>(16 << 20 if self.reply is not None else 1 << 20)),
+                max_message_bytes=max(size, replies),
                 high_water_bytes=most,
                 low_water_bytes=most // 2,
                 max_queue_bytes=2 * most,

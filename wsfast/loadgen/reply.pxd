@@ -14,7 +14,7 @@ cdef enum Way:
 
 @cython.final
 cdef class Reply:
-    cdef Way way
+    cdef Way way                  # what tells the message
     cdef bytes prefix             # what a reply begins with
     cdef const uint8_t *first     # its first byte
     cdef size_t size              # its size

@@ -13,8 +13,8 @@ cdef struct Stage:
 
 @cython.final
 cdef class StageCounts:
-    cdef Stage *stages
-    cdef size_t count
+    cdef Stage *stages            # in order
+    cdef size_t count             # how many
     cdef object seconds           # how long each one is
     cdef list intended            # a Histogram each: from when a message was due to its answer
     cdef list actual              # from when it left
