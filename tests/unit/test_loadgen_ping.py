@@ -47,6 +47,8 @@ def test_ping_takes_the_options_of_a_load(asked):
 def test_a_ping_holds_125_bytes(asked):
     with pytest.raises(click.UsageError, match="--size 126 is more than the 125 bytes"):
         invoke(ping.command, URL, "-s", "126")
+    with pytest.raises(click.UsageError, match="--size 200 is more than the 125 bytes"):
+        invoke(ping.command, URL, "-m", "x" * 200)
     assert not asked
 
 

@@ -275,6 +275,14 @@ def test_what_was_no_answer_is_said():
     assert "1,234 messages of other kinds" in out.getvalue()
 
 
+def test_how_replies_were_matched_is_said():
+    out = io.StringIO()
+    report.print_results(results_of(settings={"match": "json:id", "verify": "none"}), out)
+    assert "matched by json:id, verified: none" in out.getvalue()
+    report.print_results(results_of(), out := io.StringIO())
+    assert "matched" not in out.getvalue()
+
+
 @pytest.mark.parametrize(("verify", "way"), [("none", "received"), ("full", "each way")])
 def test_which_way_the_bytes_went(verify, way):
     out = io.StringIO()

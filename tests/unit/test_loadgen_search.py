@@ -83,6 +83,15 @@ def test_the_highest_rate(server, capsys):
     assert {"holds", "fails"} <= {line.split()[-1] for line in out.splitlines()[:-1]}
 
 
+def test_every_run_has_what_a_measurement_reads(server, capsys):
+    """Not only the names of the options, but what follows from them."""
+    invoke(capsys, "--while", "p99<20ms", "--template", "{{seq}}", "--fragments", "2")
+    for load in server:
+        assert load["content"] is None
+        assert (load["template"], load["text"], load["fragments"]) == ("{{seq}}", True, (2, 0))
+        assert (load["size"].least, load["size"].most) == (1, 10)
+
+
 def test_every_condition_must_hold(server, capsys):
     _, out = invoke(capsys, "--while", "p99<20ms", "--while", "p50<2ms", "--to", "100k")
     found = int(out.splitlines()[-1].split()[-2].replace(",", ""))

@@ -172,6 +172,7 @@ class Coordinator:
         connecting = max(
             plan.connect_seconds * (1 + plan.connections // plan.opening)
             + (plan.connections / plan.connect_rate if plan.connect_rate else 0.0)
+            + (plan.connect_seconds if plan.first_answers else 0.0)
             for plan in plans
         )
         loading = max(

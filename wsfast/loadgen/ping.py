@@ -69,12 +69,12 @@ def command(url: str | None, **options: Any) -> None:
     adds. It may answer only the newest of several pings; those before it then count as lost.
     """
     options = {**ALONE, **options, "mode": "ping"}
+    check(url, options)
     if options["size"].most > MAX_CONTROL_PAYLOAD:
         raise click.UsageError(
             f"--size {options['size'].most} is more than the {MAX_CONTROL_PAYLOAD} bytes that a "
             "ping may hold (RFC 6455 section 5.5)"
         )
-    check(url, options)
     sys.exit(run(url, options))
 
 

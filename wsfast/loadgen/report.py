@@ -67,6 +67,8 @@ def load_rows(results: Results) -> Iterator[Row]:
     size = "" if settings["mode"] in SILENT else f", {size_of(settings)} {kind}"
     yield "target", str(settings["url"])
     yield "load", load_of(results) + size
+    if settings.get("match"):
+        yield "replies", f"matched by {settings['match']}, verified: {settings['verify']}"
 
 
 def load_of(results: Results) -> str:
