@@ -175,3 +175,68 @@ def test_a_killed_program_leaves_no_worker(server):
             process.communicate(timeout=60)
             assert all_end(ends)
     assert len(workers) == 1
+
+
+def test_options_from_a_file(server, tmp_path, monkeypatch):
+    path = tmp_path / "bench.toml"
+    path.write_text(f'url = "{server.url}"\nmessages = 90\n[echo]\nconnections = 3\ntext = true\n')
+    found = bench_json("--config", str(path))
+    assert (found["settings"]["connections"], found["settings"]["text"]) == (3, True)
+    assert found["summary"]["received"] == 90
+    monkeypatch.setenv("WSFAST_BENCH_CONFIG", str(path))
+    assert bench_json("-c", "2")["connections"]["opened"] == 2
+    path.write_text("conections = 3\n")
+    status, _, err = bench("-c", "2")
+    assert status == 2
+    assert f"{path}: 'conections' is no option of wsfast-bench" in err
+
+
+def test_a_shell_completes_words(monkeypatch):
+    status, script, _ = bench("--completion", "bash")
+    assert status == 0
+    assert "complete -o nosort -F" in script
+    monkeypatch.setenv("_WSFAST_BENCH_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", "wsfast-bench fan")
+    monkeypatch.setenv("COMP_CWORD", "1")
+    assert bench()[1] == "plain,fanout\n"
+    monkeypatch.setenv("COMP_WORDS", "wsfast-bench ws://h/ --templ")
+    monkeypatch.setenv("COMP_CWORD", "2")
+    assert bench()[1] == "plain,--template\n"
+
+
+def test_a_template_from_a_file(server, tmp_path):
+    path = tmp_path / "call.json"
+    path.write_text('{"id": {{seq}}, "who": {{choice 1 two}}}')
+    status, _, err = bench(server.url, "--template", str(path))
+    assert status == 2
+    assert "call.json, line 1 column 24" in err
+    path.write_text('{"id": {{seq}}, "who": "{{choice 1 two}}", "at": "{{time_iso}}"}')
+    words = [
+        "--template",
+        str(path),
+        "--match",
+        "json:id",
+        "--verify",
+        "full",
+        "--fragments",
+        "16b",
+    ]
+    found = bench_json(server.url, "-c", "3", "-n", "90", "-p", "2", *words)
+    assert found["summary"]["received"] == 90
+    assert found["errors"] == {"server": {}, "generator": {}}
+    assert found["settings"]["match"] == "json:id"
+    assert "template" not in found["settings"]
+
+
+def test_stages_in_the_table_and_in_a_file(server, tmp_path):
+    path = tmp_path / "run.csv"
+    words = ["--stages", "300ms:200,300ms:200", "-c", "4", "-w", "2", "-o", str(path), "-q"]
+    status, out, _ = bench(server.url, *words)
+    assert status == 0
+    assert re.search(r"^stage 1 +300 ms, 0 to 200 messages/s$", out, re.MULTILINE)
+    assert re.search(r"^ +200/s asked, 200 sent, \d+ answered$", out, re.MULTILINE)
+    lines = (tmp_path / "run.stages.csv").read_text().splitlines()
+    assert [line.split(",")[:6] for line in lines[1:]] == [
+        ["1", "0.3", "0.0", "200.0", "100.0", "30"],
+        ["2", "0.3", "200.0", "200.0", "200.0", "60"],
+    ]
