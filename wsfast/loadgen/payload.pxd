@@ -20,12 +20,13 @@ cdef class Payload:
     cdef readonly size_t size     # of the longest payload, in bytes
     cdef readonly size_t least    # of the shortest one, if sizes vary evenly; else `size`
     cdef readonly double mean     # of exponentially distributed sizes; else 0
+    cdef bint sized               # all messages of stamped content are of that size
     cdef size_t stamped_bytes     # of every message: 8, or 0 if all are the same
     cdef Verify verify            # what makes a message an answer
     cdef Template template        # what writes the messages; None: they are stamped content
     cdef uint8_t *message         # the payload; the stamp is written over its first bytes
 
-    # The size of one message of stamped content.
+    # The size of one message of stamped content, where sizes vary.
     cdef size_t size_of(self, uint32_t sequence, uint32_t number) noexcept nogil
 
     # The message to send; valid until the next call. `due_ns` matters to a template with times.

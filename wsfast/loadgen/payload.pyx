@@ -100,6 +100,7 @@ cdef class Payload:
         if template is not None:
             return
         memcpy(self.message, PyBytes_AS_STRING(content), self.size)
+        self.sized = self.least == self.size and self.mean == 0.0
         self.stamped_bytes = STAMP_BYTES if stamped else 0
         if stamped and text and not content.isascii():
             raise ValueError("the content of a text message must be ASCII")
@@ -114,8 +115,6 @@ cdef class Payload:
 
     cdef size_t size_of(self, uint32_t sequence, uint32_t number) noexcept nogil:
         cdef uint64_t random
-        if self.least == self.size and self.mean == 0.0:
-            return self.size
         random = mixed(<uint64_t>number << 32 | sequence) >> 11
         if self.mean == 0.0:
             return self.least + <size_t>(random % (self.size - self.least + 1))
@@ -136,7 +135,9 @@ cdef class Payload:
             return opcode == self.opcode and self.is_rendered(
                 payload, size, sequence, number, due_ns
             )
-        if opcode != self.opcode or size != self.size_of(sequence, number):
+        if opcode != self.opcode:
+            return False
+        if size != (self.size if self.sized else self.size_of(sequence, number)):
             return False
         return self.verify == LENGTH or self.is_echo(payload, size, sequence, number)
 
@@ -163,7 +164,7 @@ cdef class Payload:
             return self.message
         stamp = self.stamp(sequence, number)
         memcpy(self.message, &stamp, self.stamped_bytes)
-        size[0] = self.size_of(sequence, number)
+        size[0] = self.size if self.sized else self.size_of(sequence, number)
         return self.message
 
     cdef bint is_echo(
