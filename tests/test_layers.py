@@ -26,7 +26,7 @@ LAYERS = [
     {"buffer"},
     {"events", "receiver", "connection", "deflate"},
     {"url", "headers", "head", "headreader", "refusal", "handshake"},
-    {"admission", "auth", "credentials", "forwarded", "origin", "proxy", "session"},
+    {"admission", "auth", "credentials", "entrance", "forwarded", "origin", "proxy", "session"},
     {"poller", "wheel", "files", "callback", "selector"},
     {"loop", "settings"},
     {"transport", "endpoint"},

@@ -49,7 +49,8 @@ class Admission:
         max_connections: that are open at a time; beyond it 503.
         max_connections_per_address: of these; beyond it 429.
         max_handshakes_per_second_per_address: in the long run; beyond it 429.
-        burst_handshakes: how many may come at once from an address that was quiet.
+        burst_handshakes: how many may come at once from an address that was quiet; None: those of
+            one second.
         max_addresses: how many buckets are remembered in each of the two dictionaries.
         retry_after_seconds: what a 503, and a 429 for connections, says in Retry-After.
 
@@ -82,7 +83,7 @@ class Admission:
         max_connections: int | None = None,
         max_connections_per_address: int | None = None,
         max_handshakes_per_second_per_address: float | None = None,
-        burst_handshakes: int = 20,
+        burst_handshakes: int | None = None,
         max_addresses: int = 65536,
         retry_after_seconds: int = 5,
     ) -> None:
@@ -97,7 +98,8 @@ class Admission:
         self._max_connections = max_connections
         self._max_per_address = max_connections_per_address
         self._interval_seconds = 0.0 if rate is None else 1 / rate
-        self._burst_seconds = burst_handshakes * self._interval_seconds
+        burst = max(1, math.ceil(rate or 1)) if burst_handshakes is None else burst_handshakes
+        self._burst_seconds = burst * self._interval_seconds
         self._max_addresses = max_addresses
         self._retry_after_seconds = retry_after_seconds
         self._full_at: dict[AddressKey, float] = {}

@@ -48,6 +48,10 @@ class Request(_Fields):
         headers: (name, value) pairs; names in lower case, values stripped and read as latin-1.
         path: the path of the target, percent-encoded as it came.
         query: what follows the question mark, as it came; "" if there is none.
+        client_address: (host, port) of the client, port 0 if unknown; set by a server, None if
+            it came over a Unix socket.
+        scheme: what the client spoke, "http" or "https" as a rule, if a trusted proxy said so.
+        forwarded_host: the authority that the client asked for, if a trusted proxy said so.
     """
 
     method: str
@@ -56,6 +60,9 @@ class Request(_Fields):
     headers: Headers
     path: str = dataclasses.field(init=False)
     query: str = dataclasses.field(init=False)
+    client_address: tuple[str, int] | None = dataclasses.field(default=None, kw_only=True)
+    scheme: str | None = dataclasses.field(default=None, kw_only=True)
+    forwarded_host: str | None = dataclasses.field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         resource = self.target
@@ -76,8 +83,10 @@ class Request(_Fields):
 
     @property
     def host(self) -> str:
-        """Authority that was asked for: of the target if it is a whole URI (RFC 9112 section
-        3.2.2), else the Host header; "" if there is neither."""
+        """Authority that was asked for: as a trusted proxy says, or of the target if it is a whole
+        URI (RFC 9112 section 3.2.2), else the Host header; "" if there is neither."""
+        if self.forwarded_host is not None:
+            return self.forwarded_host
         absolute = _ABSOLUTE_FORM.match(self.target)
         return absolute[1] if absolute else self.header("host") or ""
 

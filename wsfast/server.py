@@ -15,12 +15,16 @@ from typing import Any
 
 from wsfast.callback import CallbackStream
 from wsfast.endpoint import Endpoint
+from wsfast.entrance import Address, Arrival, Entrance
+from wsfast.errors import ConnectFailed
+from wsfast.forwarded import TrustedProxies
 from wsfast.handshake import Refusal, Request, ServerHandshake
 from wsfast.headers import format_subprotocols
 from wsfast.limits import Limits
 from wsfast.listener import Listener
 from wsfast.loop import Loop
 from wsfast.origin import OriginPolicy
+from wsfast.proxy import ProxyFault
 from wsfast.rfc6455 import CloseCode, Role
 from wsfast.settings import Settings
 
@@ -34,9 +38,10 @@ _ABSENT = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 class _Opening:
     """The opening handshake of one accepted connection."""
 
-    __slots__ = ("_handshake", "_server")
+    __slots__ = ("_arrival", "_handshake", "_server")
 
     def __init__(self, server: Server) -> None:
+        self._arrival: Arrival | None = None
         self._handshake = ServerHandshake(
             max_head_bytes=server.settings.limits.max_head_bytes,
             max_headers=server.settings.limits.max_headers,
@@ -44,11 +49,20 @@ class _Opening:
         self._server = server
 
     def receive(self, endpoint: Endpoint, data: bytes) -> None:
-        request = self._handshake.receive(data)
+        if self._arrival is None:
+            self._arrival = self._server.entrance.arrive(_address_of(endpoint))
+        passed = self._arrival.receive(data)
+        if isinstance(passed, ProxyFault):
+            endpoint.fail(ConnectFailed(passed.reason))
+            return
+        request = None if passed is None else self._handshake.receive(passed)
         if request is None:
             return
         try:
-            refusal = request if isinstance(request, Refusal) else self._server.judge(request)
+            refusal = request if isinstance(request, Refusal) else None
+            if isinstance(request, Request):
+                refusal = self._arrival.admit(request, endpoint.at_close)
+                refusal = refusal or self._server.judge(request)
         except Exception:
             endpoint.refuse(Refusal(500, "the request could not be judged").response)
             raise  # the endpoint logs it
@@ -62,6 +76,12 @@ class _Opening:
 
     def receive_eof(self, endpoint: Endpoint) -> None:
         """Half a request and the end: there is nobody to answer."""
+
+
+def _address_of(endpoint: Endpoint) -> Address:
+    """Host and port of the peer; None over a Unix socket."""
+    address = endpoint.remote_address
+    return address[:2] if isinstance(address, tuple) else None
 
 
 class Server:
@@ -82,13 +102,14 @@ class Server:
         origins: which pages may connect, as for `OriginPolicy`; the default lets in those of the
             same origin, and whatever is no browser. "any" lets in every page: then any page on the
             web can use this server with the rights of whoever looks at it (section 10.2).
+        proxy_protocol, trusted_proxies: which proxies say who comes, see `Entrance`.
         endpoint: `Endpoint` or a subclass that handles messages in C.
         limits: `Limits` of the server and its connections.
         options: further keyword arguments of `Settings`.
 
     Raises:
         OSError: cannot listen there, or the host cannot be resolved.
-        ValueError: the port or an origin is none.
+        ValueError: the port, an origin or a proxy's network is none.
         LocalProtocolError: a subprotocol is no token, or comes twice.
         TypeError: an option is unknown, or `subprotocols` is a str and no list of names.
     """
@@ -106,6 +127,8 @@ class Server:
         subprotocols: Sequence[str] = (),
         origins: Collection[str | None] | str = ("same", None),
         limits: Limits = _DEFAULTS,
+        proxy_protocol: bool = False,
+        trusted_proxies: TrustedProxies | Collection[str] | str = (),
         endpoint: type[Endpoint] = Endpoint,
         **options: Any,
     ) -> None:
@@ -113,6 +136,9 @@ class Server:
         self.loop = Loop() if loop is None else loop
         self._subprotocols = tuple(subprotocols)
         self._origins = OriginPolicy(origins)
+        self.entrance = Entrance(
+            limits, proxy_protocol=proxy_protocol, trusted_proxies=trusted_proxies
+        )
         self._on_request: Callable[[Request], Refusal | None] | None = getattr(
             handler, "on_request", None
         )

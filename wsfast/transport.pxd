@@ -15,6 +15,7 @@ cdef class Transport(Stream):
     cdef bint blocked                     # the kernel took less than all: waiting for WRITABLE
     cdef bint paused                      # reading stopped at the high-water mark
     cdef bint lingering                   # shut down for writing; what still comes is thrown away
+    cdef object closed_callback           # called once when the socket is closed, or None
     cdef bint ended                       # the peer sends nothing more; it may still read
 
     # sending: gathered, and written once at the end of the turn

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from typing import Any
 
 from typing_extensions import Self
@@ -17,3 +18,4 @@ class Transport(Stream):
     def remote_address(self) -> Any: ...
     @property
     def local_address(self) -> Any: ...
+    def at_close(self, callback: Callable[[], object]) -> None: ...

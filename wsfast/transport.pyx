@@ -86,6 +86,13 @@ cdef class Transport(Stream):
         """Our address as the socket module gives it, or None once closed."""
         return self.address(socket.socket.getsockname)
 
+    def at_close(self, callback):
+        """Have callback() called once, when the socket is closed; at once, if it is."""
+        if self.fd < 0:
+            callback()
+        else:
+            self.closed_callback = callback
+
     cdef object address(self, object question):
         if self.fd < 0:
             return None
@@ -207,6 +214,9 @@ cdef class Transport(Stream):
             self.loop.selector.remove_stream(self)
             close(fd)
             self.queue = None
+            callback, self.closed_callback = self.closed_callback, None
+            if callback is not None:
+                callback()
             self.on_detached()
         return 0
 

@@ -94,6 +94,13 @@ def test_handshakes_per_second_per_address():
     assert admission.counters["refused_rate"] == 4
 
 
+@pytest.mark.parametrize(("rate", "burst"), [(0.1, 1), (1, 1), (2.5, 3), (10, 10)])
+def test_the_burst_is_one_second(rate, burst):
+    admission = Admission(max_handshakes_per_second_per_address=rate)
+    admitted = [admission.admit("a", 0.0) is None for _ in range(burst + 2)]
+    assert admitted == [True] * burst + [False] * 2
+
+
 def test_a_slow_rate_says_when_to_come_back():
     admission = Admission(max_handshakes_per_second_per_address=0.1, burst_handshakes=1)
     assert admission.admit("a", 0) is None
