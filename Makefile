@@ -11,8 +11,8 @@ SANITIZED = WSFAST_SANITIZE=1 LD_PRELOAD=$$(gcc -print-file-name=libasan.so) PYT
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 	PYTHONSAFEPATH=1 PYTHONPATH=$(ASAN)/lib
 
-.PHONY: demo test quick asan bench peers scale generator speedups conformance fuzz lint annotate \
-	wheel docs clean speedups-judge speedups-canary
+.PHONY: demo test quick system asan bench peers scale generator speedups conformance fuzz lint \
+	annotate wheel docs clean speedups-judge speedups-canary
 
 demo: $(BUILT)  # the echo server and the load generator against each other
 	$(BIN)/wsfast-bench -c 100 -d 5s
@@ -20,6 +20,8 @@ test: $(BUILT)  # everything but the Autobahn suite
 	$(BIN)/pytest tests wheels
 quick: $(BUILT)  # without the slow ones
 	$(BIN)/pytest tests -m "not slow"
+system: $(BUILT)  # over real sockets and programs: behind nginx and HAProxy, other libraries
+	$(BIN)/pytest tests/system
 asan: $(BUILT)  # the quick tests under the address and undefined-behaviour sanitizers
 	WSFAST_SANITIZE=1 $(PY) setup.py -q build --build-base $(ASAN) --build-lib $(ASAN)/lib
 	$(SANITIZED) $(BIN)/pytest tests --capture=sys -m "not slow and not source"
