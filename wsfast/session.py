@@ -28,6 +28,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 __all__ = [
+    "DELIVER",
     "UNAUTHORIZED",
     "ClientSession",
     "Dialect",
@@ -50,6 +51,11 @@ class SessionState(enum.Enum):
     AUTHENTICATED = "authenticated"
     REAUTHENTICATING = "reauthenticating"
     ENDED = "ended"
+
+
+# Looking up a member of an Enum costs as much as all the rest of a step.
+_WAITING, _AUTHENTICATED = SessionState.WAITING, SessionState.AUTHENTICATED
+_REAUTHENTICATING, _ENDED = SessionState.REAUTHENTICATING, SessionState.ENDED
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -81,7 +87,8 @@ class Step(NamedTuple):
     close_reason: str | None = None
 
 
-_DELIVER = Step(deliver=True)
+#: Nothing but deliver it.
+DELIVER = Step(deliver=True)
 _NOTHING = Step()
 
 
@@ -160,11 +167,12 @@ class Session:
         deadline: when `tick` is to be called, in the seconds of `now`; infinite: never.
     """
 
-    __slots__ = ("_policy", "deadline", "grant", "state")
+    __slots__ = ("_policy", "_read", "deadline", "grant", "state")
 
     def __init__(self, policy: SessionPolicy, now: float) -> None:
         self._policy = policy
-        self.state = SessionState.WAITING
+        self._read = policy.dialect.read
+        self.state = _WAITING
         self.grant: Grant | None = None
         self.deadline = now + policy.deadline_seconds
 
@@ -175,16 +183,18 @@ class Session:
             TypeError: verify returned neither a `Grant` nor None. What verify itself raises also
                 passes; the session is then as it was, and delivers nothing that it did not.
         """
+        credential = self._read(message)
+        if credential is None and now < self.deadline and self.state is _AUTHENTICATED:
+            return DELIVER  # nearly every message
         due = self.tick(now)
-        if self.state is SessionState.ENDED:
+        if self.state is _ENDED:
             return due
-        credential = self._policy.dialect.read(message)
         if credential is not None:
             step = self._judge(credential, now)
-        elif self.state is SessionState.WAITING:
+        elif self.state is _WAITING:
             step = self._end("the first message is no credential")
         else:
-            step = _DELIVER
+            step = DELIVER
         ended = step.close_reason is not None
         return step if due.send is None or ended else step._replace(send=due.send)
 
@@ -193,9 +203,9 @@ class Session:
         if now < self.deadline:
             return _NOTHING
         policy = self._policy
-        if self.state is SessionState.WAITING:
+        if self.state is _WAITING:
             return self._end(f"no credential came within {policy.deadline_seconds:g} s")
-        if self.state is SessionState.REAUTHENTICATING:
+        if self.state is _REAUTHENTICATING:
             return self._end(f"no new credential came within {policy.grace_seconds:g} s")
         if policy.on_expiry == "close":
             return self._end("the credential has expired")
@@ -203,7 +213,7 @@ class Session:
         self.deadline += policy.grace_seconds
         if now >= self.deadline:
             return self._end("the credential has expired")
-        self.state = SessionState.REAUTHENTICATING
+        self.state = _REAUTHENTICATING
         return Step(send=policy.dialect.challenge)
 
     def _judge(self, credential: str, now: float) -> Step:
@@ -217,12 +227,12 @@ class Session:
         if self.grant is not None and self.grant.subject != grant.subject:
             return self._end("the new credential is somebody else's")
         self.grant = grant
-        self.state = SessionState.AUTHENTICATED
+        self.state = _AUTHENTICATED
         self.deadline = math.inf if grant.seconds is None else now + grant.seconds
         return Step(grant=grant)
 
     def _end(self, reason: str) -> Step:
-        self.state = SessionState.ENDED
+        self.state = _ENDED
         self.deadline = math.inf
         return Step(close_reason=reason)
 
@@ -253,4 +263,4 @@ class ClientSession:
 
     def receive(self, message: object) -> Step:
         """Take a message of the server: answer it if it asks, deliver it if not."""
-        return self.present() if self._dialect.asks(message) else _DELIVER
+        return self.present() if self._dialect.asks(message) else DELIVER

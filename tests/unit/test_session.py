@@ -9,6 +9,7 @@ import random
 import pytest
 
 from wsfast.session import (
+    DELIVER,
     UNAUTHORIZED,
     ClientSession,
     Dialect,
@@ -21,7 +22,7 @@ from wsfast.session import (
 
 WAITING, AUTHENTICATED = SessionState.WAITING, SessionState.AUTHENTICATED
 REAUTHENTICATING, ENDED = SessionState.REAUTHENTICATING, SessionState.ENDED
-DELIVER, NOTHING = Step(deliver=True), Step()
+NOTHING = Step()
 
 GRANTS = {
     "forever": Grant("alice"),
@@ -50,6 +51,13 @@ def assert_ended(made, step, reason):
     assert reason in step.close_reason
     assert len(step.close_reason.encode()) <= 123  # what a Close frame holds, RFC 6455 5.5
     assert step == Step(close_reason=step.close_reason)
+
+
+def test_a_message_is_delivered_by_one_step():
+    """The same object each time, so that it can be told by `is`."""
+    made = opened()
+    assert made.receive("a", 1001) is made.receive("b", 1002) is DELIVER
+    assert DELIVER == Step(deliver=True)
 
 
 def test_the_close_code_is_the_applications():
