@@ -9,6 +9,7 @@ the first message: `Authenticated(handler, verify=...)` on a server, and on a cl
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from typing import Any
 
 from wsfast.credentials import Basic, Bearer, basic_credentials, bearer_token
 from wsfast.session import (
+    DELIVER,
     UNAUTHORIZED,
     ClientSession,
     Dialect,
@@ -46,6 +48,9 @@ __all__ = [
 #: Delivered only to who is authenticated; on_open, on_message and on_close are treated below.
 _GATED = frozenset({"on_ping", "on_pong", "on_drain"})
 
+#: Called from here, synchronously.
+_CALLED = ("on_authenticated", "on_open", "on_message", "on_close", *_GATED)
+
 
 class Authenticated:
     """Stands before a server's handler: who does not authenticate never reaches it.
@@ -61,7 +66,8 @@ class Authenticated:
         clock: the time in seconds, one that never goes back.
 
     Raises:
-        TypeError, ValueError: see `SessionPolicy`.
+        TypeError, ValueError: see `SessionPolicy`; a method of the handler, or verify, is a
+            coroutine function, which nobody here could await.
     """
 
     def __init__(
@@ -75,6 +81,7 @@ class Authenticated:
         dialect: Dialect | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        _check_sync(verify, *(getattr(handler, name, None) for name in _CALLED))
         dialect = Dialect() if dialect is None else dialect
         self._policy = SessionPolicy(verify, deadline_seconds, on_expiry, grace_seconds, dialect)
         self._clock = clock
@@ -97,9 +104,11 @@ class Authenticated:
         session = self._sessions[ws]
         is_new = session.grant is None
         step = session.receive(message, self._clock())
-        if step.grant is not None or step.send is not None or step.close_reason is not None:
+        if step is not DELIVER:
             self._take(ws, session, step, is_new)
-        if step.deliver and self._message_callback is not None:
+            if not step.deliver:
+                return
+        if self._message_callback is not None:
             self._message_callback(ws, message)
 
     def on_close(self, ws: Any, close_code: int, close_reason: str) -> None:
@@ -155,6 +164,9 @@ class Authenticating:
         handler: any handler, as for `connect`; it never sees the server's challenges.
         credential: returns the credential to present now, or None if there is none any more.
         dialect: how credentials look on the wire; the server's.
+
+    Raises:
+        TypeError: credential, or a method of the handler, is a coroutine function.
     """
 
     def __init__(
@@ -164,6 +176,7 @@ class Authenticating:
         *,
         dialect: Dialect | None = None,
     ) -> None:
+        _check_sync(credential, *(getattr(handler, name, None) for name in _CALLED))
         self._session = ClientSession(credential, dialect)
         self._handler = handler
         self._message_callback = getattr(handler, "on_message", None)
@@ -191,3 +204,10 @@ class Authenticating:
         step = self._session.present()
         if step.send is not None:
             ws.send(step.send)
+
+
+def _check_sync(*callbacks: Any) -> None:
+    for callback in callbacks:
+        if inspect.iscoroutinefunction(callback):
+            name = callback.__qualname__
+            raise TypeError(f"{name} is a coroutine function: what authenticates calls it in sync")

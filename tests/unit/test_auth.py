@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,9 @@ from wire import CLOSE, KEY, PONG, TEXT, frame
 from wsfast.auth import Authenticated, Authenticating, Basic, Bearer, Grant
 
 GRANTS = {"alice": Grant("alice"), "brief": Grant("alice", 0.05), "bob": Grant("bob")}
+
+#: On a busy machine the loop may see the expiry when the grace has passed, too.
+TOO_LATE = re.compile("within 0.03 s|has expired")
 
 
 @pytest.fixture
@@ -156,7 +160,8 @@ def test_expiry_asks_and_silence_closes(net):
     handler = Kept()
     peer = net.peer(net.server(gate(handler, on_expiry="ask", grace_seconds=0.03))).upgrade()
     peer.send(text("authenticate brief"))
-    closing(peer, "within 0.03 s")
+    closing(peer, "")
+    assert TOO_LATE.search(peer.frames[-1][1][2:].decode())
     assert handler.closes[0][0] == 4401
 
 
@@ -273,7 +278,8 @@ def test_a_client_without_a_new_credential_is_closed(net):
     server = net.server(gate(Kept(), on_expiry="ask", grace_seconds=0.03))
     net.client(server, Authenticating(mine, lambda: next(credentials)))
     net.until(lambda: mine.closes)
-    assert mine.closes == [(4401, "no new credential came within 0.03 s")]
+    assert mine.closes == [(4401, mine.closes[0][1])]
+    assert TOO_LATE.search(mine.closes[0][1])
 
 
 def test_a_client_renews_unasked(net):
@@ -284,6 +290,24 @@ def test_a_client_renews_unasked(net):
     client.renew(ws)
     net.until(lambda: len(handler.named("authenticated")) == 2)
     assert handler.names() == ["authenticated", "open", "authenticated"]
+
+
+def test_a_coroutine_function_would_never_be_awaited():
+    class Async:
+        async def on_message(self, ws, message):
+            raise AssertionError
+
+    async def verify(credential):
+        return Grant()
+
+    for make in (
+        lambda: gate(Async()),
+        lambda: Authenticated(Kept(), verify=verify),
+        lambda: Authenticating(Async(), lambda: "alice"),
+        lambda: Authenticating(Kept(), verify),
+    ):
+        with pytest.raises(TypeError, match="is a coroutine function"):
+            make()
 
 
 def test_misuse_raises_at_construction():
