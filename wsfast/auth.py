@@ -52,6 +52,22 @@ _GATED = frozenset({"on_ping", "on_pong", "on_drain"})
 _CALLED = ("on_authenticated", "on_open", "on_message", "on_close", *_GATED)
 
 
+class _Timed(Session):
+    """A session with its timer."""
+
+    __slots__ = ("timer",)
+
+    def __init__(self, policy: SessionPolicy, now: float) -> None:
+        super().__init__(policy, now)
+        self.timer: Any = None
+
+    def clear_timer(self) -> None:
+        """Nothing is due any more."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+
+
 class Authenticated:
     """Stands before a server's handler: who does not authenticate never reaches it.
 
@@ -87,8 +103,8 @@ class Authenticated:
         self._clock = clock
         self._handler = handler
         self._message_callback = getattr(handler, "on_message", None)
-        self._sessions: dict[Any, Session] = {}
-        self._timers: dict[Any, Any] = {}
+        self._sessions: dict[Any, _Timed] = {}
+        self._expire = self._on_deadline  # bound once, not once for each timer
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._handler, name)
@@ -96,7 +112,7 @@ class Authenticated:
 
     def on_open(self, ws: Any) -> None:
         """The connection stands, and waits for its first message."""
-        session = self._sessions[ws] = Session(self._policy, self._clock())
+        session = self._sessions[ws] = _Timed(self._policy, self._clock())
         self._set_timer(ws, session)
 
     def on_message(self, ws: Any, message: Any) -> None:
@@ -114,7 +130,7 @@ class Authenticated:
     def on_close(self, ws: Any, close_code: int, close_reason: str) -> None:
         """Forget the session; the handler hears of it if it heard of its beginning."""
         session = self._sessions.pop(ws)
-        self._clear_timer(ws)
+        session.clear_timer()
         if session.grant is not None:
             self._call("on_close", ws, close_code, close_reason)
 
@@ -123,7 +139,7 @@ class Authenticated:
         if session is not None and session.grant is not None:
             callback(ws, *details)
 
-    def _take(self, ws: Any, session: Session, step: Step, is_new: bool) -> None:
+    def _take(self, ws: Any, session: _Timed, step: Step, is_new: bool) -> None:
         """Do what a step asks for, delivering apart."""
         self._set_timer(ws, session)
         if step.send is not None:
@@ -140,17 +156,11 @@ class Authenticated:
         if callback is not None:
             callback(ws, *details)
 
-    def _set_timer(self, ws: Any, session: Session) -> None:
-        self._clear_timer(ws)
+    def _set_timer(self, ws: Any, session: _Timed) -> None:
+        session.clear_timer()
         if session.deadline < math.inf:
             seconds = max(0.0, session.deadline - self._clock())
-            selector = ws.settings.loop.selector
-            self._timers[ws] = selector.call_later(seconds, self._on_deadline, ws)
-
-    def _clear_timer(self, ws: Any) -> None:
-        timer = self._timers.pop(ws, None)
-        if timer is not None:
-            timer.cancel()
+            session.timer = ws.settings.loop.selector.call_later(seconds, self._expire, ws)
 
     def _on_deadline(self, ws: Any) -> None:
         session = self._sessions[ws]
