@@ -62,9 +62,17 @@ class Entrance:
         self.admission = _admission(limits)
         self.clock = clock
 
-    def arrive(self, peer: Address) -> Arrival:
-        """A connection comes, from the address of its socket."""
-        return Arrival(self, peer)
+    def arrive(self, peer: object) -> Arrival:
+        """A connection comes.
+
+        Args:
+            peer: the address of its socket as the socket module gives it: a tuple, or a str for a
+                Unix socket. None if it is closed already: then it comes from nowhere, and not
+                from a Unix socket, which may be trusted.
+        """
+        if isinstance(peer, tuple):
+            return Arrival(self, peer[:2])
+        return Arrival(self, ("", 0) if peer is None else None)
 
 
 def _admission(limits: Limits) -> Admission | None:
@@ -85,7 +93,7 @@ class Arrival:
 
     Args:
         entrance: where it arrives.
-        peer: the address of its socket.
+        address: of its socket.
 
     Attributes:
         address: who comes: the client's address once the PROXY header was read, if there is one.
@@ -93,8 +101,8 @@ class Arrival:
 
     __slots__ = ("_entrance", "_reader", "address")
 
-    def __init__(self, entrance: Entrance, peer: Address) -> None:
-        self.address = peer
+    def __init__(self, entrance: Entrance, address: Address) -> None:
+        self.address = address
         self._entrance = entrance
         self._reader = ProxyReader() if entrance.proxy_protocol else None
 

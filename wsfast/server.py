@@ -15,7 +15,7 @@ from typing import Any
 
 from wsfast.callback import CallbackStream
 from wsfast.endpoint import Endpoint
-from wsfast.entrance import Address, Arrival, Entrance
+from wsfast.entrance import Arrival, Entrance
 from wsfast.errors import ConnectFailed
 from wsfast.forwarded import TrustedProxies
 from wsfast.handshake import Refusal, Request, ServerHandshake
@@ -50,7 +50,7 @@ class _Opening:
 
     def receive(self, endpoint: Endpoint, data: bytes) -> None:
         if self._arrival is None:
-            self._arrival = self._server.entrance.arrive(_address_of(endpoint))
+            self._arrival = self._server.entrance.arrive(endpoint.remote_address)
         passed = self._arrival.receive(data)
         if isinstance(passed, ProxyFault):
             endpoint.fail(ConnectFailed(passed.reason))
@@ -76,12 +76,6 @@ class _Opening:
 
     def receive_eof(self, endpoint: Endpoint) -> None:
         """Half a request and the end: there is nobody to answer."""
-
-
-def _address_of(endpoint: Endpoint) -> Address:
-    """Host and port of the peer; None over a Unix socket."""
-    address = endpoint.remote_address
-    return address[:2] if isinstance(address, tuple) else None
 
 
 class Server:

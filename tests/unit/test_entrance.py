@@ -34,7 +34,7 @@ def test_without_options_the_socket_says_who_comes():
     assert arrival.address == CLIENT
     spoofed = ("x-forwarded-for", "9.9.9.9")
     assert identified(entrance, CLIENT, spoofed) == (CLIENT, None, None)
-    assert identified(entrance, None, spoofed) == (None, None, None)
+    assert identified(entrance, "", spoofed) == (None, None, None)
 
 
 @pytest.mark.parametrize("step", [0, 1, 2, 3, 7])
@@ -58,7 +58,7 @@ def test_a_missing_or_malformed_proxy_header_is_a_fault():
         assert isinstance(entrance.arrive(PROXY).receive(data), ProxyFault)
 
 
-@pytest.mark.parametrize("peer", [CLIENT, None])
+@pytest.mark.parametrize("peer", [CLIENT, "", None])
 def test_a_proxy_header_of_somebody_else_is_a_fault(peer):
     entrance = Entrance(Limits(), proxy_protocol=True, trusted_proxies=["10.0.0.0/8"])
     found = entrance.arrive(peer).receive(LINE)
@@ -72,6 +72,19 @@ def test_one_header_may_stand_behind_the_other():
     lines = [("x-forwarded-for", "9.9.9.9"), ("x-forwarded-proto", "https")]
     assert identified(entrance, CLIENT, *lines) == (CLIENT, None, None)
     assert identified(entrance, ("10.0.0.2", 1), *lines) == (("9.9.9.9", 0), "https", None)
+
+
+def test_what_the_socket_module_calls_an_address():
+    entrance = Entrance(Limits(), trusted_proxies=["unix", "fe80::/10"])
+    line = ("x-forwarded-for", "9.9.9.9")
+    for peer, address in (
+        (("fe80::1%eth0", 5, 0, 2), ("9.9.9.9", 0)),
+        (("fe00::1", 5, 0, 0), ("fe00::1", 5)),
+        ("", ("9.9.9.9", 0)),
+        ("/run/client", ("9.9.9.9", 0)),
+        (None, ("", 0)),  # gone already: that is no Unix socket
+    ):
+        assert identified(entrance, peer, line)[0] == address
 
 
 def test_the_other_style():
@@ -114,8 +127,8 @@ def test_the_clock_can_be_given():
     assert admit(CLIENT).status == 429
     now[0] = 1.0
     assert admit(CLIENT) is None
-    assert admit(None) is None, "a Unix socket has no address"
-    assert admit(None) is None
+    assert admit("") is None, "a Unix socket has no address"
+    assert admit("") is None
 
 
 def test_misuse_raises_at_construction():
