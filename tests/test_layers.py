@@ -30,7 +30,7 @@ LAYERS = [
     {"poller", "wheel", "files", "callback", "selector"},
     {"loop", "settings"},
     {"transport", "endpoint"},
-    {"listener", "server", "client"},
+    {"listening", "listener", "server", "client"},
     {"asyncio", "integrations"},
     {"loadgen", "echo"},
 ]

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import selectors
 import signal
 import socket
-import stat
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from types import FrameType
 from typing import Any
 
@@ -22,6 +20,7 @@ from wsfast.handshake import Refusal, Request, ServerHandshake
 from wsfast.headers import format_subprotocols
 from wsfast.limits import Limits
 from wsfast.listener import Listener
+from wsfast.listening import adopt_sockets, listen
 from wsfast.loop import Loop
 from wsfast.origin import OriginPolicy
 from wsfast.proxy import ProxyFault
@@ -31,8 +30,6 @@ from wsfast.settings import Settings
 __all__ = ["Server", "serve"]
 
 _DEFAULTS = Limits()
-_PORT_TRIES = 16
-_ABSENT = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 
 
 class _Opening:
@@ -89,6 +86,8 @@ class Server:
             `wsfast.handshake.Refusal`.
         host, port: where to listen; port 0 takes a free one, see `addresses`.
         unix: path of a Unix domain socket to listen on instead.
+        sockets: listening sockets to accept on in place of host, port and unix; the server's
+            from now on. A Unix path that one of them is bound to stays when the server ends.
         loop: the `Loop` to live on, or None to make one.
         reuse_port: let other processes listen on the same port; the kernel shares connections out.
         backlog: connections that may wait to be accepted.
@@ -115,6 +114,7 @@ class Server:
         port: int = 8765,
         *,
         unix: str | None = None,
+        sockets: Iterable[socket.socket] | None = None,
         loop: Loop | None = None,
         reuse_port: bool = False,
         backlog: int = 4096,
@@ -141,9 +141,13 @@ class Server:
         )
         self._listeners = [
             Listener(self.settings, listening, endpoint)
-            for listening in _listen(host, port, unix, reuse_port, backlog)
+            for listening in (
+                listen(host, port, unix=unix, reuse_port=reuse_port, backlog=backlog)
+                if sockets is None
+                else adopt_sockets(sockets)
+            )
         ]
-        self._unix = unix
+        self._unix = unix if sockets is None else None
 
     @property
     def addresses(self) -> list[Any]:
@@ -237,105 +241,3 @@ def stop_on_signal(loop: Loop) -> Iterator[None]:
         watcher.remove()
         reader.close()
         writer.close()
-
-
-def resolve(host: str, port: int) -> list[tuple[socket.AddressFamily, Any]]:
-    """The addresses to listen on.
-
-    Raises:
-        OSError: the host cannot be resolved.
-        ValueError: the port is none; getaddrinfo would take it modulo 65536.
-    """
-    if not (isinstance(port, int) and 0 <= port <= 65535):
-        raise ValueError(f"port is {port!r}, not in 0..65535")
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except (OSError, UnicodeError) as error:
-        raise OSError(f"cannot resolve {host!r}: {error}") from error
-    return list(dict.fromkeys((family, address) for family, _, _, _, address in found))
-
-
-def _listen(
-    host: str, port: int, unix: str | None, reuse_port: bool, backlog: int
-) -> list[socket.socket]:
-    """Listening sockets for every address of the host, or for the Unix path."""
-    if unix is not None:
-        if not hasattr(socket, "AF_UNIX"):
-            raise OSError("this system has no Unix domain sockets")
-        _remove_stale(unix)
-        return [_bind(socket.AF_UNIX, unix, False, backlog)]
-    addresses = resolve(host, port)
-    for _ in range(_PORT_TRIES):
-        with contextlib.suppress(_PortTaken):
-            return _listen_on_all(addresses, reuse_port, backlog)
-    raise OSError(errno.EADDRINUSE, f"found no port that is free on every address of {host!r}")
-
-
-def _remove_stale(path: str) -> None:
-    """Remove the socket file that a killed server left: nobody accepts on it any more."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(path)
-        except ConnectionRefusedError:
-            if stat.S_ISSOCK(os.stat(path).st_mode):
-                os.unlink(path)
-        except OSError:
-            return  # nothing is there; or binding says what is
-
-
-class _PortTaken(Exception):
-    """The port that the first address was given is in use on another."""
-
-
-def _listen_on_all(
-    addresses: Sequence[tuple[socket.AddressFamily, Any]], reuse_port: bool, backlog: int
-) -> list[socket.socket]:
-    """One port for all: with port 0 the one that the first address is given.
-
-    What resolves to an address that this machine does not have, as localhost to ::1 without IPv6,
-    is left out as long as another one remains.
-    """
-    listening: list[socket.socket] = []
-    failure: OSError | None = None
-    for family, address in addresses:
-        given = address[1]
-        if listening and not given:
-            address = (address[0], listening[0].getsockname()[1], *address[2:])
-        try:
-            listening.append(_bind(family, address, reuse_port, backlog))
-        except OSError as error:
-            failure = error
-            if error.errno not in _ABSENT:
-                for each in listening:
-                    each.close()
-                if listening and not given and error.errno == errno.EADDRINUSE:
-                    raise _PortTaken from error
-                raise
-    if not listening and failure is not None:
-        raise failure
-    return listening
-
-
-def _bind(
-    family: socket.AddressFamily, address: Any, reuse_port: bool, backlog: int
-) -> socket.socket:
-    listening = None
-    try:
-        listening = socket.socket(family, socket.SOCK_STREAM)
-        if family != getattr(socket, "AF_UNIX", None):
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if family == socket.AF_INET6:
-            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        if reuse_port:
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        listening.setblocking(False)
-        listening.bind(address)
-        listening.listen(backlog)
-    except OSError as error:
-        if listening is not None:
-            listening.close()
-        raise OSError(
-            error.errno, f"cannot listen on {address!r}: {error.strerror or error}"
-        ) from error
-    return listening

@@ -18,7 +18,8 @@ from wsfast.callback import CallbackStream
 from wsfast.echo.limits import open_descriptors, raise_descriptor_limit
 from wsfast.echo.stream import EchoEndpoint
 from wsfast.limits import Limits
-from wsfast.server import Server, resolve, stop_on_signal
+from wsfast.listening import resolve
+from wsfast.server import Server, stop_on_signal
 
 __all__ = ["main"]
 
