@@ -33,7 +33,7 @@ from servers import (
     running,
 )
 
-from wsfast.echo.limits import raise_descriptor_limit
+from wsfast.descriptors import raise_descriptor_limit
 from wsfast.loadgen.coordinator import Coordinator, CouldNotRun
 from wsfast.loadgen.cpu import family_of, own_seconds
 from wsfast.loadgen.plan import Plan, choose_sources, split, workers_for

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 
 from wsfast.callback import CallbackStream
-from wsfast.echo.limits import open_descriptors, raise_descriptor_limit
+from wsfast.descriptors import open_descriptors, raise_descriptor_limit
 from wsfast.echo.stream import EchoEndpoint
 from wsfast.limits import Limits
 from wsfast.listening import resolve

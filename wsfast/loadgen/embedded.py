@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from types import TracebackType
 
-from wsfast.echo.limits import raise_descriptor_limit
+from wsfast.descriptors import raise_descriptor_limit
 from wsfast.loadgen.plan import cpus_beside, workers_for
 
 __all__ = ["EchoServer", "read_address"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from wsfast.echo.limits import raise_descriptor_limit
+from wsfast.descriptors import raise_descriptor_limit
 from wsfast.loadgen.coordinator import Coordinator, CouldNotRun
 from wsfast.loadgen.opening import TOKEN
 from wsfast.loadgen.plan import Plan, choose_sources, resolve, split, workers_for

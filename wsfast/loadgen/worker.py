@@ -18,7 +18,7 @@ import sys
 import time
 from typing import Any
 
-from wsfast.echo.limits import raise_descriptor_limit
+from wsfast.descriptors import raise_descriptor_limit
 from wsfast.loadgen.channel import LineReader, write_line
 from wsfast.loadgen.echoing import EchoEngine
 from wsfast.loadgen.fanning import FanEngine

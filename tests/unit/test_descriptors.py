@@ -9,7 +9,7 @@ import pytest
 
 resource = pytest.importorskip("resource", reason="this platform has no descriptor limits")
 
-from wsfast.echo.limits import open_descriptors, raise_descriptor_limit  # noqa: E402
+from wsfast.descriptors import open_descriptors, raise_descriptor_limit  # noqa: E402
 
 
 @pytest.fixture
