@@ -28,7 +28,7 @@ sys.path.append(str(ROOT))
 #: Tests of these names and all of tests/system open sockets and loops: objects are counted.
 WITH_SOCKETS = {
     *("poller", "selector", "files", "callback", "transport", "endpoint", "listener"),
-    "listening",
+    *("listening", "signals", "tracing", "drain", "worker", "supervisor", "logs", "serve"),
     *("server", "client", "asyncio", "echo", "loadgen"),
 }
 

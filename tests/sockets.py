@@ -7,6 +7,7 @@ import dataclasses
 import os
 import selectors
 import socket
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -272,6 +273,13 @@ class Net:
     def until(self, condition: Callable[[], object], seconds: float = SECONDS) -> None:
         """Run the loop until the condition holds; it must, before the deadline."""
         self.loop.run_while(lambda: not condition(), seconds)
+        assert condition()
+
+    def poll(self, condition: Callable[[], object], seconds: float = SECONDS) -> None:
+        """As `until`, for a condition that comes true without an event on this loop."""
+        deadline = time.monotonic() + seconds
+        while not condition() and time.monotonic() < deadline:
+            self.loop.selector.select(0.01)
         assert condition()
 
     def settle(self) -> None:

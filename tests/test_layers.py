@@ -30,9 +30,10 @@ LAYERS = [
     {"poller", "wheel", "files", "callback", "selector"},
     {"loop", "settings"},
     {"transport", "endpoint"},
-    {"descriptors", "listening", "listener", "server", "client"},
+    {"descriptors", "signals", "listening", "listener", "tracing", "drain", "server", "client"},
+    {"worker", "supervisor", "activation", "logs"},
     {"asyncio", "integrations"},
-    {"loadgen", "echo"},
+    {"loadgen", "echo", "serve"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
@@ -49,7 +50,7 @@ BLIND = {
 }
 
 #: The programs, and what hangs on other libraries: imported by nobody but themselves.
-NOBODY_IMPORTS = {"loadgen", "echo", "speedups", "integrations"}
+NOBODY_IMPORTS = {"loadgen", "echo", "serve", "speedups", "integrations"}
 
 #: External packages, and the parts of wsfast that may use them. Everybody else lives without.
 EXTERNAL = {

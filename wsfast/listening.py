@@ -10,7 +10,7 @@ import stat
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-__all__ = ["adopt_sockets", "listen", "resolve"]
+__all__ = ["address_url", "adopt_sockets", "listen", "listen_for_workers", "resolve"]
 
 _PORT_TRIES = 16
 _ABSENT = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
@@ -64,6 +64,43 @@ def listen(
         with contextlib.suppress(_PortTaken):
             return _listen_on_all(addresses, reuse_port, backlog)
     raise OSError(errno.EADDRINUSE, f"found no port that is free on every address of {host!r}")
+
+
+def listen_for_workers(
+    workers: int,
+    host: str,
+    port: int,
+    *,
+    unix: str | None = None,
+    shared: bool = False,
+    backlog: int = 4096,
+) -> list[list[socket.socket]]:
+    """Listen for several processes: each with sockets of its own on one port, or all with one.
+
+    With sockets of their own (SO_REUSEPORT) the kernel spreads connections evenly. One that is
+    shared brings them to whoever is awake first; a Unix path is always shared.
+
+    Args:
+        workers: how many processes.
+        host, port, unix, backlog: as for `listen`.
+        shared: one socket for all.
+
+    Raises:
+        OSError, ValueError: as for `listen`.
+    """
+    alone = shared or unix is not None or workers == 1
+    found = [listen(host, port, unix=unix, reuse_port=not alone, backlog=backlog)]
+    if alone:
+        return found * workers
+    port = found[0][0].getsockname()[1]
+    try:
+        while len(found) < workers:
+            found.append(listen(host, port, reuse_port=True, backlog=backlog))
+    except OSError:
+        for each in sum(found, []):
+            each.close()
+        raise
+    return found
 
 
 def _remove_stale(path: str) -> None:
@@ -134,6 +171,18 @@ def _bind(
             error.errno, f"cannot listen on {address!r}: {error.strerror or error}"
         ) from error
     return listening
+
+
+def address_url(address: object) -> str:
+    """The URL of what a socket listens on.
+
+    Args:
+        address: as the socket module gives it.
+    """
+    if not isinstance(address, tuple):
+        return f"ws+unix:{address}"
+    host, port = address[:2]
+    return f"ws://[{host}]:{port}/" if ":" in host else f"ws://{host}:{port}/"
 
 
 def adopt_sockets(sockets: Iterable[socket.socket]) -> list[socket.socket]:

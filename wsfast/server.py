@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import selectors
 import signal
 import socket
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from types import FrameType
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
-from wsfast.callback import CallbackStream
+from wsfast.drain import Drain
 from wsfast.endpoint import Endpoint
 from wsfast.entrance import Arrival, Entrance
 from wsfast.errors import ConnectFailed
@@ -26,6 +24,8 @@ from wsfast.origin import OriginPolicy
 from wsfast.proxy import ProxyFault
 from wsfast.rfc6455 import CloseCode, Role
 from wsfast.settings import Settings
+from wsfast.signals import on_signals
+from wsfast.tracing import traced_handler, traced_opener
 
 __all__ = ["Server", "serve"]
 
@@ -97,6 +97,7 @@ class Server:
             web can use this server with the rights of whoever looks at it (section 10.2).
         proxy_protocol, trusted_proxies: which proxies say who comes, see `Entrance`.
         endpoint: `Endpoint` or a subclass that handles messages in C.
+        tracers: objects with methods of `tracing.Tracer`, as `logs.AccessLog`.
         limits: `Limits` of the server and its connections.
         options: further keyword arguments of `Settings`.
 
@@ -124,6 +125,7 @@ class Server:
         proxy_protocol: bool = False,
         trusted_proxies: TrustedProxies | Collection[str] | str = (),
         endpoint: type[Endpoint] = Endpoint,
+        tracers: Sequence[object] = (),
         **options: Any,
     ) -> None:
         format_subprotocols(subprotocols)  # raises now, not per request
@@ -136,8 +138,10 @@ class Server:
         self._on_request: Callable[[Request], Refusal | None] | None = getattr(
             handler, "on_request", None
         )
+        opener = traced_opener(lambda: _Opening(self), tracers)
+        handler = traced_handler(handler, tracers)
         self.settings = Settings(
-            self.loop, Role.SERVER, handler, lambda: _Opening(self), limits=limits, **options
+            self.loop, Role.SERVER, handler, opener, limits=limits, **options
         )
         self._listeners = [
             Listener(self.settings, listening, endpoint)
@@ -148,6 +152,7 @@ class Server:
             )
         ]
         self._unix = unix if sockets is None else None
+        self._drain: Drain | None = None
 
     @property
     def addresses(self) -> list[Any]:
@@ -183,20 +188,91 @@ class Server:
                 os.unlink(self._unix)
             self._unix = None
 
+    def drain(self, **options: Any) -> Drain:
+        """Stop listening and close every connection, without waiting for that.
+
+        The drain lives on the loop's timers, so it works wherever the loop is hosted.
+
+        Args:
+            options: close_code, close_reason, connections_per_second, jitter, limit_seconds and
+                on_done, as for `Drain`.
+
+        Returns:
+            The `Drain`, whose end_now() cuts what is left.
+
+        Raises:
+            RuntimeError: a drain is under way.
+            ValueError: an option is out of its range.
+        """
+        if self.draining:
+            raise RuntimeError("the server is draining already; Drain.end_now() ends that at once")
+        self._drain = Drain(self.loop, self.settings.endpoints, **options)
+        self.stop_listening()
+        return self._drain
+
+    @property
+    def draining(self) -> bool:
+        """Whether a drain is under way: a health check answers 503 then."""
+        return self._drain is not None and not self._drain.done
+
+    def end_now(self) -> None:
+        """Let a drain that is under way cut what is left; without one nothing happens."""
+        if self._drain is not None:
+            self._drain.end_now()
+
     def close(
-        self, close_code: int = CloseCode.GOING_AWAY, close_reason: str = "server shutdown"
+        self,
+        close_code: int = CloseCode.GOING_AWAY,
+        close_reason: str = "server shutdown",
+        **options: Any,
     ) -> None:
         """Stop listening and close every connection, running the loop until all are gone.
 
-        A connection whose peer does not answer is cut at its closing deadline.
+        A connection whose peer does not answer is cut at its closing deadline. A drain that is
+        under way goes on as it was begun.
+
+        Args:
+            close_code, close_reason, options: as for `drain`.
         """
-        self.stop_listening()
-        endpoints = self.settings.endpoints
-        for endpoint in list(endpoints):
-            endpoint.close(close_code, close_reason)
-        self.loop.run_while(lambda: endpoints, self.settings.limits.closing_seconds + 5)
-        for endpoint in list(endpoints):
-            endpoint.disconnect()
+        if not self.draining:
+            self.drain(close_code=close_code, close_reason=close_reason, **options)
+        drain = self._drain
+        assert drain is not None
+        self.loop.run_while(lambda: not drain.check(), drain.limit_seconds + 5)
+
+    def run(
+        self,
+        *,
+        on_ready: Callable[[], object] | None = None,
+        on_stop: Callable[[], object] | None = None,
+        **options: Any,
+    ) -> None:
+        """Serve until SIGINT or SIGTERM, then `close` and return; a second signal cuts at once.
+
+        In the main thread only, as Python has it for signals.
+
+        Args:
+            on_ready: called once signals are handled.
+            on_stop: called when the first of them came.
+            options: as for `close`.
+        """
+        asked = False
+
+        def end() -> None:
+            nonlocal asked
+            if not asked:
+                asked = True
+                self.loop.stop()
+            else:
+                self.end_now()
+
+        with on_signals(self.loop, dict.fromkeys((signal.SIGINT, signal.SIGTERM), end)):
+            if on_ready is not None:
+                on_ready()
+            self.loop.run()
+            if on_stop is not None:
+                on_stop()
+            self.close(**options)
 
 
 def serve(handler: object, host: str = "127.0.0.1", port: int = 8765, **options: Any) -> None:
@@ -207,37 +283,5 @@ def serve(handler: object, host: str = "127.0.0.1", port: int = 8765, **options:
         options: further keyword arguments of `Server`.
     """
     server = Server(handler, host, port, **options)
-    with stop_on_signal(server.loop):
-        server.loop.run()
-        server.close()
+    server.run()
     server.loop.close()
-
-
-@contextlib.contextmanager
-def stop_on_signal(loop: Loop) -> Iterator[None]:
-    """Let SIGINT and SIGTERM stop the loop. In the main thread only, as Python has it.
-
-    A signal that comes between the check for signals and the system call that waits would be seen
-    only after the wait: so the interpreter also writes to a socket that the loop watches.
-    """
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        loop.stop()
-
-    reader, writer = socket.socketpair()
-    reader.setblocking(False)
-    writer.setblocking(False)
-    watcher = CallbackStream(
-        loop.selector, reader.fileno(), selectors.EVENT_READ, lambda events: reader.recv(4096)
-    )
-    previous_wakeup = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
-    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-        signal.set_wakeup_fd(previous_wakeup)
-        watcher.remove()
-        reader.close()
-        writer.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from wsfast.limits import Limits
-from wsfast.server import Server, stop_on_signal
+from wsfast.server import Server
 
 __all__: list[str] = []
 
@@ -27,7 +27,5 @@ class Broker:
 
 limits = Limits(max_message_bytes=MAX_BYTES)
 server = Server(Broker(), "127.0.0.1", 0, subprotocols=["mqtt"], limits=limits)
-with stop_on_signal(server.loop):
-    print(f"listening on ws://127.0.0.1:{server.addresses[0][1]}/", flush=True)
-    server.loop.run()
-    server.close()
+listening = f"listening on ws://127.0.0.1:{server.addresses[0][1]}/"
+server.run(on_ready=lambda: print(listening, flush=True))

@@ -13,7 +13,7 @@ import pytest
 import wsfast.listening
 from sockets import Net, Recorder, network, text
 from wire import TEXT
-from wsfast.listening import adopt_sockets, listen
+from wsfast.listening import address_url, adopt_sockets, listen, listen_for_workers
 from wsfast.server import Server
 
 
@@ -183,7 +183,7 @@ def test_given_sockets_are_served(net: Net, tmp_path: Path) -> None:
     """One of a port and one of a path; the path stays, as it is not ours."""
     path = tmp_path / "given"
     given = [*listen("127.0.0.1", 0), *listen("", 0, unix=str(path))]
-    server = Server(Recorder(echo=True), sockets=given, loop=net.loop)
+    server = Server(Recorder(echo=True), sockets=given, loop=net.loop, closing_seconds=0.1)
     net.servers.append(server)
     assert server.addresses == [given[0].getsockname(), str(path)]
     for address, family in zip(server.addresses, (socket.AF_INET, socket.AF_UNIX), strict=True):
@@ -236,3 +236,49 @@ def test_two_servers_share_one_listening_socket(net: Net) -> None:
     old.close()
     waiting.upgrade().send(text("new"))
     waiting.expect((TEXT, b"new"))
+
+
+# --- for several processes, and for people ---
+
+
+@pytest.mark.parametrize(
+    ("address", "url"),
+    [
+        (("127.0.0.1", 80), "ws://127.0.0.1:80/"),
+        (("::1", 80, 0, 0), "ws://[::1]:80/"),
+        ("/run/echo", "ws+unix:/run/echo"),
+    ],
+)
+def test_addresses_as_urls(address: object, url: str) -> None:
+    assert address_url(address) == url
+
+
+def close_all(places: list[list[socket.socket]]) -> None:
+    for each in sum(places, []):
+        each.close()
+
+
+def test_each_worker_has_a_socket_of_its_own_on_one_port() -> None:
+    if not hasattr(socket, "SO_REUSEPORT"):
+        pytest.skip("this platform has no SO_REUSEPORT")
+    places = listen_for_workers(3, "127.0.0.1", 0)
+    assert len({each.fileno() for [each] in places}) == 3
+    assert len({each.getsockname() for [each] in places}) == 1
+    close_all(places)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_or_all_have_the_same(workers: int, tmp_path: Path) -> None:
+    for options in ({"shared": True}, {"unix": str(tmp_path / f"of{workers}")}):
+        places = listen_for_workers(workers, "127.0.0.1", 0, **options)  # type: ignore[arg-type]
+        assert len(places) == workers
+        assert len({each.fileno() for [each] in places}) == 1
+        close_all(places)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_port_that_is_taken_is_named_for_workers_as_well(workers: int) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(OSError, match=f"cannot listen on .*{port}"):
+            listen_for_workers(workers, "127.0.0.1", port)

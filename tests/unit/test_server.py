@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,7 @@ from sockets import Net, Recorder, goodbye, network, request_head, text
 from wsfast.errors import LocalProtocolError
 from wsfast.handshake import Refusal
 from wsfast.limits import Limits
-from wsfast.loop import Loop
-from wsfast.server import Server, serve, stop_on_signal
+from wsfast.server import Server, serve
 
 ROOT = Path(wsfast.server.__file__).resolve().parents[1]
 
@@ -209,17 +209,19 @@ def test_close_says_1001_and_waits_for_the_answers(net: Net) -> None:
 
     def answer_close(peer: Any) -> None:
         peer.pull_more()
-        if peer.frames:
+        if peer is not asked and peer.frames and not peer.ended:
             answered.append(peer.frames[0])
             peer.send(goodbye(1001))
+        elif peer.ended:
+            peer.close()
 
-    for peer in peers:
+    for peer in [asked, *peers]:
         peer.pull_more, peer.pull = peer.pull, lambda peer=peer: answer_close(peer)
     server.close()
     assert answered == [(8, b"\x03\xe9server shutdown")] * 3
     assert handler.closes == [(1001, "")] * 3
     assert server.connections == 0
-    net.until(lambda: asked.ended)
+    assert asked.received.startswith(b"HTTP/1.1 503 ") and asked.error is None
 
 
 def test_close_cuts_those_that_do_not_answer(net: Net) -> None:
@@ -291,16 +293,37 @@ def test_a_signal_at_once_is_not_lost(tmp_path: Path) -> None:
     assert serving.process.returncode == 0
 
 
-def test_signal_handlers_are_put_back() -> None:
+def test_run_says_when_it_is_ready_and_when_it_is_to_end(net: Net) -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    loop = Loop()
-    with stop_on_signal(loop):
-        signal.raise_signal(signal.SIGTERM)
-        loop.run()
-        assert loop.selector.select(0) == []
-    loop.close()
+    server = net.server(Recorder())
+    peer = net.peer(server).upgrade()
+    said: list[str] = []
+
+    def ready() -> None:
+        said.append("ready")
+        net.loop.selector.call_later(0, signal.raise_signal, signal.SIGTERM)
+
+    def stop() -> None:
+        said.append("stop")
+        assert not server.draining
+
+    server.run(on_ready=ready, on_stop=stop, close_code=1012, limit_seconds=0.2)
+    assert said == ["ready", "stop"] and not server.connections
+    peer.expect_close(1012)
     assert before == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    assert signal.set_wakeup_fd(-1) == -1
+
+
+def test_a_second_signal_cuts_at_once(net: Net) -> None:
+    server = net.server(Recorder(), closing_seconds=60)
+    net.peer(server).upgrade()
+
+    def interrupt() -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    begun = time.monotonic()
+    net.loop.selector.call_later(0, interrupt)
+    server.run(on_stop=lambda: net.loop.selector.call_later(0, interrupt))
+    assert time.monotonic() - begun < 5 and not server.connections
 
 
 def test_serve_passes_its_options_on() -> None:

@@ -1,0 +1,152 @@
+"""Tracers hear of handshakes and closes, whatever becomes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from sockets import Net, Recorder, goodbye, network, request_head, text
+from wire import STEPS, TEXT
+from wsfast.errors import ConnectFailed
+from wsfast.handshake import Refusal
+from wsfast.tracing import Handshake, Tracer, traced_handler, traced_opener
+
+
+@pytest.fixture
+def net(request: pytest.FixtureRequest) -> Iterator[Net]:
+    yield from network(request)
+
+
+class Spy:
+    """A tracer with all methods."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[Any, ...]] = []
+
+    def on_handshake_start(self, ws: Any) -> None:
+        self.heard.append(("start",))
+
+    def on_handshake_end(self, ws: Any, handshake: Handshake) -> None:
+        self.heard.append(("end", handshake))
+
+    def on_handshake_failed(self, ws: Any, error: Exception) -> None:
+        self.heard.append(("failed", error))
+
+    def on_close(self, ws: Any, close_code: int, close_reason: str) -> None:
+        self.heard.append(("close", close_code, close_reason))
+
+    def names(self) -> list[str]:
+        return [each[0] for each in self.heard]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_the_life_of_a_connection(net: Net, step: int) -> None:
+    spy, handler = Spy(), Recorder(echo=True)
+    peer = net.peer(net.server(handler, tracers=[spy], subprotocols=["chat"]))
+    peer.send(request_head("Sec-WebSocket-Protocol: chat", target="/room?who=me"), step)
+    peer.take_head()
+    assert spy.names() == ["start", "end"]
+    handshake = spy.heard[1][1]
+    assert handshake[:4] == ("GET", "/room?who=me", 101, "chat")
+    assert handshake.request.target == "/room?who=me" and 0 <= handshake.seconds < 10
+    peer.send(text("hello"))
+    peer.expect((TEXT, b"hello"))
+    peer.send(goodbye(1000))
+    net.until(lambda: peer.ended)
+    assert spy.heard[2:] == [("close", 1000, "")]
+    assert handler.names() == ["open", "message", "close"], "the handler hears all as before"
+
+
+def test_frames_that_come_with_the_request(net: Net) -> None:
+    spy, handler = Spy(), Recorder(echo=True)
+    peer = net.peer(net.server(handler, tracers=[spy]))
+    peer.send(request_head() + text("early") + goodbye(1000))
+    net.until(lambda: peer.ended)
+    assert spy.names() == ["start", "end", "close"]
+    assert handler.messages == ["early"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "seen"),
+    [
+        (request_head(target="/no"), ("GET", "/no", 403)),
+        (b"POST /form HTTP/1.1\r\nHost: a\r\n\r\n", ("POST", "/form", 405)),
+        (b"nonsense\r\n\r\n", ("", "", 400)),
+        (b"\x16\x03\x01\x02\x00\x01\r\n\r\n", ("", "", 400)),
+    ],
+)
+def test_a_refused_request(net: Net, request_: bytes, seen: tuple[str, str, int]) -> None:
+    class Gate(Recorder):
+        def on_request(self, request: Any) -> Refusal | None:
+            return Refusal(403)
+
+    spy = Spy()
+    peer = net.peer(net.server(Gate(), tracers=[spy]))
+    peer.send(request_)
+    net.until(lambda: peer.ended)
+    assert spy.names() == ["start", "end"]
+    assert spy.heard[1][1][:5] == (*seen, None, None)
+
+
+def test_a_request_that_is_broken_off(net: Net) -> None:
+    spy, handler = Spy(), Recorder()
+    server = net.server(handler, tracers=[spy], opening_seconds=0.1)
+    for data in (b"", b"GET"):
+        peer = net.peer(server)
+        peer.send(data)
+        net.until(lambda peer=peer: peer.ended)
+    assert spy.names() == ["failed", "start", "failed"]
+    assert all(isinstance(each[1], ConnectFailed) for each in spy.heard if each[0] == "failed")
+    assert handler.names() == ["failed", "failed"]
+
+
+def test_a_request_line_without_end_is_not_kept(net: Net) -> None:
+    spy = Spy()
+    peer = net.peer(net.server(Recorder(), tracers=[spy], max_head_bytes=100_000))
+    peer.send(b"GET /" + b"a" * 90_000 + b" HTTP/1.1\r\n\r\n")
+    net.until(lambda: "end" in spy.names())
+    assert spy.heard[1][1].method == ""
+
+
+def test_several_tracers_with_some_of_the_methods(net: Net) -> None:
+    class Half:
+        def on_close(self, ws: Any, close_code: int, close_reason: str) -> None:
+            self.code = close_code
+
+    spy, half, none = Spy(), Half(), object()
+    peer = net.peer(net.server(Recorder(), tracers=[none, half, spy])).upgrade()
+    peer.send(goodbye(4000))
+    net.until(lambda: peer.ended)
+    assert half.code == 4000 and spy.names() == ["start", "end", "close"]
+
+
+def test_a_tracer_that_raises_does_not_hide_the_close_from_the_handler(
+    net: Net, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Bad:
+        def on_close(self, *details: object) -> None:
+            raise KeyError("tracer")
+
+    handler = Recorder()
+    peer = net.peer(net.server(handler, tracers=[Bad()])).upgrade()
+    peer.send(goodbye(1000))
+    net.until(lambda: peer.ended)
+    assert handler.closes == [(1000, "")] and "KeyError: 'tracer'" in caplog.text
+
+
+def test_without_a_listener_nothing_is_put_in_between() -> None:
+    handler = Recorder()
+
+    def opener() -> None:
+        """Never called."""
+
+    assert traced_handler(handler, []) is handler
+    assert traced_opener(opener, []) is opener
+    assert traced_opener(opener, [object()]) is opener
+
+
+def test_the_protocol_names_every_hook() -> None:
+    named = {name for name in vars(Tracer) if name.startswith("on_")}
+    assert named == {name for name in vars(Spy) if name.startswith("on_")}

@@ -1,0 +1,177 @@
+"""Hooks on the life of a server's connections, for tracing, metrics and the access log.
+
+Without a tracer nothing is called and nothing is kept: the hooks are put around the handler and
+around the opening handshake of a server that was given one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, Protocol
+
+from wsfast.endpoint import Endpoint
+
+__all__ = ["Handshake", "Tracer", "traced_handler", "traced_opener"]
+
+_MOST_LINE_BYTES = 8192
+
+
+class Handshake(NamedTuple):
+    """How an opening handshake was answered.
+
+    Attributes:
+        method, target: of the request line, as the peer sent them: not checked, not escaped.
+        status: of the answer, 101 if the connection is open now.
+        subprotocol: the negotiated one, or None.
+        request: the request, if it was accepted.
+        seconds: from the request's first byte to the answer.
+    """
+
+    method: str
+    target: str
+    status: int
+    subprotocol: str | None
+    request: Any
+    seconds: float
+
+
+class Tracer(Protocol):
+    """What a tracer may have: of these methods those that it has are called.
+
+    What one raises counts as the handler's: it is logged, and that connection is closed.
+    """
+
+    def on_handshake_start(self, ws: Endpoint) -> None:
+        """The first bytes of a request came."""
+
+    def on_handshake_end(self, ws: Endpoint, handshake: Handshake) -> None:
+        """The request was answered; called before the handler's on_open."""
+
+    def on_handshake_failed(self, ws: Endpoint, error: Exception) -> None:
+        """The opening handshake was broken off, by the peer or by its deadline."""
+
+    def on_close(self, ws: Endpoint, close_code: int, close_reason: str) -> None:
+        """An open connection has closed; called before the handler's on_close."""
+
+
+def _hook(tracers: Iterable[object], name: str) -> Callable[..., None] | None:
+    """One call for the method of this name of all that have it; None if nobody has."""
+    methods = [method for each in tracers if (method := getattr(each, name, None))]
+
+    def call(*arguments: object) -> None:
+        for method in methods:
+            method(*arguments)
+
+    return call if len(methods) > 1 else methods[0] if methods else None
+
+
+class _TracedHandler:
+    """A handler whose end of life is told to tracers first; everything else is the handler's."""
+
+    def __init__(self, handler: object, tracers: Iterable[object]) -> None:
+        self._handler = handler
+        for name, traced in (
+            ("on_close", "on_close"),
+            ("on_connect_failed", "on_handshake_failed"),
+        ):
+            parts = [_hook(tracers, traced), getattr(handler, name, None)]
+            called = [part for part in parts if part is not None]
+            if called:
+                setattr(self, name, called[0] if len(called) == 1 else _in_turn(*called))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._handler, name)
+
+
+def _in_turn(first: Callable[..., Any], second: Callable[..., Any]) -> Callable[..., None]:
+    def call(*arguments: object) -> None:
+        try:
+            first(*arguments)
+        finally:
+            second(*arguments)
+
+    return call
+
+
+class _TracedOpening:
+    """An opening handshake that is given a stand-in for its endpoint, which tells the tracers."""
+
+    __slots__ = ("_answering", "_hooks", "_opening")
+
+    def __init__(self, opening: Any, hooks: _Hooks) -> None:
+        self._opening = opening
+        self._hooks = hooks
+        self._answering: _Answering | None = None
+
+    def receive(self, endpoint: Endpoint, data: bytes) -> None:
+        if self._answering is None:
+            self._answering = _Answering(endpoint, self._hooks)
+            if self._hooks.start is not None:
+                self._hooks.start(endpoint)
+        answering = self._answering
+        if len(answering.line) < _MOST_LINE_BYTES and b"\n" not in answering.line:
+            answering.line += data[:_MOST_LINE_BYTES]
+        self._opening.receive(answering, data)
+
+    def receive_eof(self, endpoint: Endpoint) -> None:
+        self._opening.receive_eof(self._answering or endpoint)
+
+
+class _Hooks(NamedTuple):
+    """The hooks of an opening handshake; None where nobody listens."""
+
+    start: Callable[..., None] | None
+    end: Callable[..., None] | None
+
+
+class _Answering:
+    """An endpoint for the time of its opening handshake: what answers it is seen in passing."""
+
+    def __init__(self, endpoint: Endpoint, hooks: _Hooks) -> None:
+        self._endpoint = endpoint
+        self._hooks = hooks
+        self._begun = time.monotonic()
+        self.line = b""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._endpoint, name)
+
+    def open(
+        self,
+        request: Any,
+        trailing: bytes,
+        subprotocol: str | None = None,
+        *rest: Any,
+        **more: Any,
+    ) -> None:
+        """Accepted; the 101 is on its way."""
+        self._tell(101, subprotocol, request)
+        self._endpoint.open(request, trailing, subprotocol, *rest, **more)
+
+    def refuse(self, response: bytes) -> None:
+        """Refused, with this answer."""
+        self._tell(int(response[9:12]), None, None)
+        self._endpoint.refuse(response)
+
+    def _tell(self, status: int, subprotocol: str | None, request: Any) -> None:
+        if self._hooks.end is None:
+            return
+        words = self.line.partition(b"\n")[0].decode("latin-1").split(" ")
+        method, target = (words[0], words[1]) if len(words) == 3 else ("", "")
+        seconds = time.monotonic() - self._begun
+        handshake = Handshake(method, target, status, subprotocol, request, seconds)
+        self._hooks.end(self._endpoint, handshake)
+
+
+def traced_handler(handler: object, tracers: Iterable[object]) -> object:
+    """The handler, with tracers in front of it; without tracers the handler itself."""
+    listening = list(tracers)
+    return _TracedHandler(handler, listening) if listening else handler
+
+
+def traced_opener(opener: Callable[[], Any], tracers: Iterable[object]) -> Callable[[], Any]:
+    """What makes opening handshakes, with tracers around it; without tracers the opener itself."""
+    listening = list(tracers)
+    hooks = _Hooks(_hook(listening, "on_handshake_start"), _hook(listening, "on_handshake_end"))
+    return (lambda: _TracedOpening(opener(), hooks)) if any(hooks) else opener
