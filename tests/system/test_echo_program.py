@@ -6,19 +6,15 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-import wsfast.rfc6455
-from sockets import SANITIZED, Net, Peer, goodbye, network, text
+from programs import Program, descriptors, is_running, orphans
+from sockets import SANITIZED, Net, goodbye, network, text
 from wire import BINARY, CLOSE, KEY, TEXT, frame
-
-ROOT = Path(wsfast.rfc6455.__file__).resolve().parents[1]
-SECONDS = 20
 
 
 @pytest.fixture
@@ -26,76 +22,21 @@ def net(request: pytest.FixtureRequest) -> Iterator[Net]:
     yield from network(request)
 
 
-class Program:
-    """The running program: what it says at first, and what it leaves at the end."""
-
-    def __init__(self, *arguments: str, before: str = "", session: bool = False) -> None:
-        command = [sys.executable, "-m", "wsfast.echo", *arguments]
-        if before:
-            command = ["sh", "-c", f'{before} && exec "$@"', "sh", *command]
-        self.process = subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            start_new_session=session,
-        )
-
-    def __enter__(self) -> Program:
-        assert self.process.stdout is not None
-        self.listening = self.process.stdout.readline()
-        self.holds = self.process.stdout.readline()
-        return self
-
-    def __exit__(self, *args: object) -> None:
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        self.finish()
-
-    def finish(self) -> tuple[str, str]:
-        """Wait for the end: what it wrote to standard output and error since."""
-        if self.process.stdout is None or self.process.stdout.closed:
-            return "", ""
-        try:
-            return self.process.communicate(timeout=SECONDS)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.communicate()
-            raise
-
-    def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str, str]:
-        self.process.send_signal(number)
-        out, err = self.finish()
-        return self.process.returncode, out, err
-
-    @property
-    def port(self) -> int:
-        return int(re.fullmatch(r"listening on ws://\S+:(\d+)/\n", self.listening)[1])
-
-    def connect(self, net: Net) -> Peer:
-        return net.adopt(socket.create_connection(("127.0.0.1", self.port))).upgrade()
-
-    def workers(self) -> list[int]:
-        pid = self.process.pid
-        return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def descriptors(processes: list[int]) -> list[int]:
-    """How many descriptors each process has open."""
-    return [len(os.listdir(f"/proc/{each}/fd")) for each in processes]
+def echo(*arguments: str, **options: Any) -> Program:
+    """wsfast-echo, which prints two lines at first."""
+    return Program("wsfast.echo", *arguments, lines=2, **options)
 
 
 def run(*arguments: str) -> tuple[int, str, str]:
     """Run a program that ends by itself."""
-    program = Program(*arguments)
+    program = echo(*arguments)
     out, err = program.finish()
     return program.process.returncode, out, err
 
 
 def test_one_process_from_start_to_end(net: Net) -> None:
-    with Program("--port", "0") as program:
-        assert program.holds.startswith("can hold ") and "1 process" in program.holds
+    with echo("--port", "0") as program:
+        assert program.said[1].startswith("can hold ") and "1 process" in program.said[1]
         peer = program.connect(net)
         peer.send(text("hello") + frame(BINARY, bytes(300_000), key=KEY))
         peer.expect((TEXT, b"hello"), (BINARY, bytes(300_000)))
@@ -110,22 +51,22 @@ def test_one_process_from_start_to_end(net: Net) -> None:
 
 def test_sigint_and_a_signal_right_after_the_first_line() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
-        with Program("--port", "0") as program:
+        with echo("--port", "0") as program:
             assert program.end(number) == (0, "", "")
 
 
 def test_the_descriptor_limit_is_raised_and_told() -> None:
-    with Program("--port", "0", before="ulimit -S -n 100") as program:
+    with echo("--port", "0", before="ulimit -S -n 100") as program:
         limits = Path(f"/proc/{program.process.pid}/limits").read_text(encoding="ascii")
         soft, hard = re.search(r"Max open files +(\d+) +(\d+)", limits).groups()
         assert soft == hard != "100"
-        assert f"{int(hard):,} descriptors each" in program.holds
+        assert f"{int(hard):,} descriptors each" in program.said[1]
 
 
 def test_without_descriptors_it_serves_on(net: Net) -> None:
     """EMFILE: those that are open are served, and the others as soon as there is room."""
-    with Program("--port", "0", before="ulimit -n 40") as program:
-        held = int(re.search(r"can hold (\d+) ", program.holds)[1])
+    with echo("--port", "0", before="ulimit -n 40") as program:
+        held = int(re.search(r"can hold (\d+) ", program.said[1])[1])
         assert 20 < held < 40
         peers = [program.connect(net) for _ in range(held)]
         late = net.adopt(socket.create_connection(("127.0.0.1", program.port)))
@@ -144,8 +85,8 @@ def test_without_descriptors_it_serves_on(net: Net) -> None:
 
 
 def test_workers_share_the_port_and_end_together(net: Net) -> None:
-    with Program("--port", "0", "--workers", "2") as program:
-        assert "2 processes" in program.holds
+    with echo("--port", "0", "--workers", "2") as program:
+        assert "2 processes" in program.said[1]
         workers = program.workers()
         assert len(workers) == 2
         idle = descriptors(workers)
@@ -165,35 +106,33 @@ def test_workers_share_the_port_and_end_together(net: Net) -> None:
         assert not any(os.path.exists(f"/proc/{worker}") for worker in workers)
 
 
-def test_a_worker_that_dies_ends_all_with_1() -> None:
-    with Program("--port", "0", "--workers", "2") as program:
+def test_a_worker_that_dies_is_replaced(net: Net) -> None:
+    with echo("--port", "0", "--workers", "2") as program:
         victim, other = program.workers()
         os.kill(victim, signal.SIGKILL)
-        _, err = program.finish()
-        assert program.process.returncode == 1
-        assert f"worker {victim} failed" in err
-        assert not os.path.exists(f"/proc/{other}")
+        net.poll(lambda: len(set(program.workers()) - {victim}) == 2)
+        assert other in program.workers()
+        for _ in range(16):
+            peer = program.connect(net)
+            peer.send(text("on"))
+            peer.expect((TEXT, b"on"))
+            peer.close()
+        status, _, err = program.end()
+        assert status == 0
+        assert f"worker {victim} was killed by SIGKILL; another one starts" in err
 
 
 def test_workers_end_with_a_killed_supervisor(net: Net) -> None:
-    with Program("--port", "0", "--workers", "2") as program:
+    with echo("--port", "0", "--workers", "2") as program:
         workers = program.workers()
         program.process.kill()
-        net.until(lambda: not any(is_running(worker) for worker in workers))
-
-
-def is_running(pid: int) -> bool:
-    """Whether there is such a process, and not only its exit status that nobody asked for."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+        net.poll(lambda: not any(is_running(worker) for worker in workers))
 
 
 def test_a_terminal_interrupts_all_processes_at_once() -> None:
     """Ctrl-C reaches the workers directly, and once more through the supervisor."""
     for _ in range(4):
-        program = Program("--port", "0", "--workers", "4", session=True)
+        program = echo("--port", "0", "--workers", "4", session=True)
         with program:
             os.killpg(program.process.pid, signal.SIGINT)
             assert program.finish() == ("", "")
@@ -203,33 +142,19 @@ def test_a_terminal_interrupts_all_processes_at_once() -> None:
 def test_signals_at_any_moment_leave_no_worker_behind() -> None:
     """From the first fork to the last line: the supervisor never dies before its workers."""
     for lines in (0, 1, 2):
-        program = Program("--port", "0", "--workers", "2")
+        program = echo("--port", "0", "--workers", "2")
         assert program.process.stdout is not None
         for _ in range(lines):
             program.process.stdout.readline()
         status, _, _ = program.end()
         assert status == 0 if lines else status in (0, -signal.SIGTERM)
-    assert not orphans()
-
-
-def orphans() -> list[str]:
-    """Processes of this program whose parent is gone."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (entry / "cmdline").read_bytes().split(b"\0")
-            parent = (entry / "stat").read_text().rpartition(")")[2].split()[1]
-        except OSError:  # it has ended in the meantime
-            continue
-        if b"wsfast.echo" in command and parent == "1":
-            found.append(entry.name)
-    return found
+    assert not orphans("wsfast.echo")
 
 
 def test_a_unix_socket(net: Net, tmp_path: Path) -> None:
     path = tmp_path / "echo"
-    with Program("--unix", str(path)) as program:
-        assert program.listening == f"listening on ws+unix:{path}\n"
+    with echo("--unix", str(path)) as program:
+        assert program.said[0] == f"listening on ws+unix:{path}\n"
         connected = socket.socket(socket.AF_UNIX)
         connected.connect(str(path))
         peer = net.adopt(connected).upgrade()
@@ -263,7 +188,7 @@ def test_a_usage_error_is_2() -> None:
 
 
 def test_the_longest_message(net: Net) -> None:
-    with Program("--port", "0", "--max-message-bytes", "10") as program:
+    with echo("--port", "0", "--max-message-bytes", "10") as program:
         peer = program.connect(net)
         peer.send(text("ten bytes!") + text("11 bytes ..") + bytes(1 << 20))
         peer.expect_close(1009)
@@ -280,7 +205,7 @@ def resident(pid: int) -> int:
 @pytest.mark.skipif(SANITIZED, reason="memory under a sanitizer says nothing")
 def test_idle_connections_cost_little(net: Net) -> None:
     """Growth of the server's memory over 2,000 connections: at most 2 KiB each."""
-    with Program("--port", "0") as program:
+    with echo("--port", "0") as program:
         first = program.connect(net)
         before = resident(program.process.pid)
         opened = [program.connect(net) for _ in range(2000)]

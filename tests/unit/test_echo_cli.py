@@ -61,18 +61,6 @@ def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
         assert option in printed
 
 
-@pytest.mark.parametrize(
-    ("address", "url"),
-    [
-        (("127.0.0.1", 80), "ws://127.0.0.1:80/"),
-        (("::1", 80, 0, 0), "ws://[::1]:80/"),
-        ("/run/echo", "ws+unix:/run/echo"),
-    ],
-)
-def test_addresses_as_urls(address: object, url: str) -> None:
-    assert cli._url(address) == url
-
-
 @pytest.mark.parametrize(("workers", "held"), [(1, "990"), (4, "3,960")])
 def test_what_it_can_hold(workers: int, held: str, capsys: pytest.CaptureFixture[str]) -> None:
     cli._announce("ws://a/", 1000, 10, workers)

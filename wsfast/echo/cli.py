@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import logging
-import os
-import selectors
-import signal
 import socket
 import sys
-import traceback
-from collections.abc import Callable, Sequence
-from types import FrameType
+from collections.abc import Sequence
 
-from wsfast.callback import CallbackStream
 from wsfast.descriptors import open_descriptors, raise_descriptor_limit
 from wsfast.echo.stream import EchoEndpoint
 from wsfast.limits import Limits
-from wsfast.listening import resolve
-from wsfast.server import Server, stop_on_signal
+from wsfast.listening import address_url, listen_for_workers
+from wsfast.server import Server
+from wsfast.supervisor import Supervisor
+from wsfast.worker import Worker
 
 __all__ = ["main"]
-
-_STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -35,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.workers > 1:
             status = _supervise(options, limit)
         else:
-            status = _serve(options, lambda server: _announce_one(server, limit))
+            status = _serve(options, limit)
     except OSError as error:
         print(f"wsfast-echo: {error}", file=sys.stderr)
         status = 1
@@ -104,123 +97,42 @@ def _announce(address: str, limit: int, used: int, workers: int) -> None:
     print(f"can hold {held:,} connections: {processes}, {limit:,} descriptors each", flush=True)
 
 
-def _url(address: object) -> str:
-    if isinstance(address, str):
-        return f"ws+unix:{address}"
-    assert isinstance(address, tuple)
-    host, port = address[:2]
-    return f"ws://[{host}]:{port}/" if ":" in host else f"ws://{host}:{port}/"
-
-
 def _announce_one(server: Server, limit: int) -> None:
-    _announce(", ".join(map(_url, server.addresses)), limit, open_descriptors(), 1)
+    _announce(", ".join(map(address_url, server.addresses)), limit, open_descriptors(), 1)
 
 
-def _serve(options: argparse.Namespace, ready: Callable[[Server], None]) -> int:
-    """Serve until a signal; `ready` is called once connections are accepted."""
-    server = Server(
+def _server(options: argparse.Namespace, sockets: list[socket.socket] | None) -> Server:
+    return Server(
         object(),
         options.host,
         options.port,
         unix=options.unix,
+        sockets=sockets,
         origins="any",  # it gives away nothing that it was not sent
-        reuse_port=options.workers > 1,
         limits=Limits(max_message_bytes=options.max_message_bytes),
         endpoint=EchoEndpoint,
     )
-    with stop_on_signal(server.loop):
-        ready(server)
-        server.loop.run()
-        server.close()
+
+
+def _serve(options: argparse.Namespace, limit: int) -> int:
+    """Serve in this process, until a signal."""
+    server = _server(options, None)
+    server.run(on_ready=lambda: _announce_one(server, limit))
     server.loop.close()
     return 0
 
 
 def _supervise(options: argparse.Namespace, limit: int) -> int:
-    """Start the workers, pass signals on, and end when all have; 1 if one of them failed."""
-    workers: list[int] = []
+    """Serve in worker processes, until a signal; 1 if they failed."""
+    sockets = listen_for_workers(options.workers, options.host, options.port)
+    address = sockets[0][0].getsockname()
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        for worker in workers:
-            with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
-                os.kill(worker, signal.SIGTERM)
+    def work(worker: Worker) -> None:
+        server = _server(options, worker.sockets)
+        worker.serve(server)
+        server.loop.close()
 
-    with _reserve(options) as reserved:
-        options.host, options.port = reserved.getsockname()[:2]
-        # A signal that comes while there are workers and no handler yet would leave them behind.
-        signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
-        alive, ours = os.pipe()  # `ours` is closed when this process ends, however it does
-        workers += [_fork(options, alive, ours) for _ in range(options.workers)]
-        for number in _STOPPING:
-            signal.signal(number, stop)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
-        _announce(_url((options.host, options.port)), limit, open_descriptors(), options.workers)
-        failed = False
-        while workers:
-            worker, status = os.wait()
-            workers.remove(worker)
-            if status and not failed:
-                failed = True
-                print(f"wsfast-echo: worker {worker} failed, stopping", file=sys.stderr)
-                stop(signal.SIGTERM, None)
-    return int(failed)
+    def announce() -> None:
+        _announce(address_url(address), limit, open_descriptors(), options.workers)
 
-
-def _reserve(options: argparse.Namespace) -> socket.socket:
-    """Bind the port without listening, so that the workers find it theirs."""
-    family, address = resolve(options.host, options.port)[0]
-    reserved = socket.socket(family, socket.SOCK_STREAM)
-    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    try:
-        reserved.bind(address)
-    except OSError as error:
-        reserved.close()
-        raise OSError(error.errno, f"cannot listen on {address!r}: {error.strerror}") from error
-    return reserved
-
-
-def _report_ready(writing: int) -> None:
-    """In a worker that accepts connections and has handlers for what the supervisor blocked."""
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
-    os.close(writing)
-
-
-def _work(options: argparse.Namespace, writing: int, alive: int) -> int:
-    """One worker: serve until a signal, or until the supervisor is gone."""
-
-    def ready(server: Server) -> None:
-        _report_ready(writing)
-        CallbackStream(
-            server.loop.selector, alive, selectors.EVENT_READ, lambda events: server.loop.stop()
-        )
-
-    return _serve(options, ready)
-
-
-def _fork(options: argparse.Namespace, alive: int, ours: int) -> int:
-    """Start one worker process; returns once it accepts connections, or has failed.
-
-    Args:
-        options: what to serve.
-        alive, ours: both ends of a pipe whose writing end only the supervisor holds.
-    """
-    reading, writing = os.pipe()
-    worker = os.fork()
-    if worker == 0:
-        status = 1
-        for number in _STOPPING:  # once it has served, a further one must not look like a failure
-            signal.signal(number, signal.SIG_IGN)
-        try:
-            os.close(ours)
-            status = _work(options, writing, alive)
-        except OSError as error:
-            print(f"wsfast-echo: {error}", file=sys.stderr)
-        except Exception:
-            traceback.print_exc()
-        finally:
-            os._exit(status)
-    os.close(writing)
-    os.read(reading, 1)
-    os.close(reading)
-    return worker
+    return Supervisor(work, sockets, on_ready=announce).run()

@@ -1,0 +1,414 @@
+"""The supervisor: keeps worker processes running, and replaces them without losing a connection.
+
+It holds the listening sockets and never accepts on them. A worker that comes takes up those of
+its place, one that goes leaves them open: what the kernel has queued on them waits for the next,
+so that neither a restart nor a crash refuses or resets an opening handshake.
+
+What a worker runs is the callable given, called anew in each process. To restart with new code
+(SIGHUP), let that callable import it: the supervisor's own memory, and so every module that it has
+imported itself, is what each worker starts from.
+
+A worker that dies is replaced at once; if its successors die young, too, after a time that doubles
+and varies at random, so that a service that they need is not overrun. A worker that dies before
+all have once been ready ends everything: that is a mistake and no accident. So do, later on, many
+in a row that die young.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import dataclasses
+import logging
+import os
+import random
+import selectors
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
+from typing import NoReturn
+
+from wsfast.worker import READY, Order, Worker
+
+__all__ = ["Supervisor", "backoff_seconds"]
+
+_STOP = (signal.SIGTERM, signal.SIGINT)
+_RESTART = signal.SIGHUP
+_PASSED_ON = (signal.SIGUSR1, signal.SIGUSR2)
+_HANDLED = (*_STOP, _RESTART, *_PASSED_ON, signal.SIGCHLD)
+
+#: A worker that dies sooner than this has died young.
+_YOUNG_SECONDS = 5.0
+#: So many in a row in one place, and it is no use.
+_MOST_FAILURES = 10
+_FIRST_BACKOFF_SECONDS = 0.25
+_LONGEST_BACKOFF_SECONDS = 15.0
+#: A place that has no worker for longer stops listening, which resets what is queued on it.
+_LONGEST_QUEUE_SECONDS = 1.0
+#: How long workers have that were told to end at once.
+_CUT_SECONDS = 2.0
+_BACKLOG = 4096
+
+_log = logging.getLogger("wsfast.supervisor")
+
+
+def backoff_seconds(failures: int) -> float:
+    """How long to wait after so many failures in a row: none, then doubling, with jitter."""
+    if failures < 2:
+        return 0.0
+    doubled = _FIRST_BACKOFF_SECONDS * 2.0 ** min(failures - 2, 64)  # more overflows
+    longest = min(_LONGEST_BACKOFF_SECONDS, doubled)
+    return longest * random.uniform(0.5, 1.0)
+
+
+@dataclasses.dataclass(eq=False)
+class _Process:
+    """A worker process, as the supervisor knows it."""
+
+    pid: int
+    control: socket.socket
+    started: float
+    deadline: float  # when it is killed; moved as it gets ready, and as it is told to end
+    ready: bool = False
+    told: bool = False  # to end
+
+
+@dataclasses.dataclass(eq=False)
+class _Place:
+    """Where one worker stands at a time, with the sockets that stay as workers come and go."""
+
+    number: int
+    sockets: list[socket.socket]
+    current: _Process | None = None
+    successor: _Process | None = None  # starting while `current` serves on
+    failures: int = 0  # workers in a row that died young
+    due: float | None = None  # when the next one starts, if one is to
+    deaf: bool = False  # its sockets do not listen for the time being
+
+
+class Supervisor:
+    """Runs workers until SIGTERM or SIGINT; SIGHUP replaces all of them, one after the other.
+
+    SIGTERM and SIGINT drain every worker, a second one ends them at once. SIGUSR1 and SIGUSR2 are
+    passed on (a worker ignores them until it handles them). In the main thread only, as Python
+    has it for signals.
+
+    Args:
+        work: called with a `Worker` in each worker process; returns its exit status, None for 0.
+        sockets: for each worker what it listens on; a list that several hold is shared.
+        start_seconds: a worker that is not ready after so long is killed.
+        stop_seconds: one that has not ended so long after it was told to is killed.
+        on_ready: called once, when all workers have become ready.
+        notify: called with what the service manager is to know, as for `activation.Notifier`.
+
+    Raises:
+        ValueError: there is no worker, one has no socket, or a time is not above 0.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[Worker], int | None],
+        sockets: Sequence[list[socket.socket]],
+        *,
+        start_seconds: float = 60.0,
+        stop_seconds: float = 30.0,
+        on_ready: Callable[[], object] | None = None,
+        notify: Callable[[str], object] | None = None,
+    ) -> None:
+        if not sockets or not all(sockets):
+            raise ValueError("each worker, and at least one, needs a socket to listen on")
+        if not (start_seconds > 0 and stop_seconds > 0):
+            raise ValueError(
+                f"start_seconds {start_seconds!r} and stop_seconds {stop_seconds!r} "
+                "must be above 0"
+            )
+        self._work = work
+        self._places = [_Place(number, each) for number, each in enumerate(sockets)]
+        self._start_seconds = start_seconds
+        self._stop_seconds = stop_seconds
+        self._on_ready = on_ready
+        self._notify = notify or (lambda state: None)
+        self._processes: dict[_Process, _Place] = {}
+        self._restarting: collections.deque[_Place] = collections.deque()
+        self._announced = False
+        self._stopping = False
+        self._status = 0
+
+    def run(self) -> int:
+        """Run until told to end; returns the exit status: 0, or 1 if workers failed for good."""
+        with contextlib.ExitStack() as stack:
+            self._selector = stack.enter_context(selectors.DefaultSelector())
+            self._signals = stack.enter_context(_signals_as_bytes())
+            self._selector.register(self._signals[0], selectors.EVENT_READ)
+            for place in self._places:
+                place.current = self._start(place)
+            while self._processes or not self._stopping:
+                self._turn()
+        return self._status
+
+    # --- one turn ----------------------------------------------------------------------------
+
+    def _turn(self) -> None:
+        """Wait for signals, for words of the workers, or for the next time."""
+        for key, _ in self._selector.select(self._seconds_to_wait()):
+            if key.data is None:
+                for number in self._signals[0].recv(4096):
+                    self._on_signal(number)
+            elif key.data in self._processes:
+                self._hear(key.data)
+        for process in list(self._processes):
+            pid, status = os.waitpid(process.pid, os.WNOHANG)
+            if pid:
+                self._ended(process, os.waitstatus_to_exitcode(status))
+        self._keep_time()
+
+    def _seconds_to_wait(self) -> float | None:
+        times = [process.deadline for process in self._processes]
+        times += [place.due for place in self._places if place.due is not None]
+        first = min(times, default=float("inf"))
+        return None if first == float("inf") else max(0.0, first - time.monotonic())
+
+    def _keep_time(self) -> None:
+        """Start who is due, kill who is overdue."""
+        now = time.monotonic()
+        for place in self._places:
+            if place.due is not None and place.due <= now:
+                place.current = self._start(place)
+        for process in self._processes:
+            if process.deadline <= now:
+                what = "has not ended" if process.told else "is not ready"
+                _log.error("worker %d %s in time: it is killed", process.pid, what)
+                process.deadline = float("inf")
+                os.kill(process.pid, signal.SIGKILL)
+
+    def _on_signal(self, number: int) -> None:
+        if number in _STOP:
+            self._stop()
+        elif number == _RESTART and not self._stopping:
+            self._restart()
+        elif number in _PASSED_ON:
+            for process in self._processes:
+                os.kill(process.pid, number)
+
+    def _hear(self, process: _Process) -> None:
+        """What a worker says: that it is ready, or nothing more."""
+        try:
+            said = process.control.recv(64)
+        except OSError:
+            said = b""
+        if not said:
+            self._selector.unregister(process.control)  # its exit status comes next
+        elif READY in said and not process.ready:
+            process.ready = True
+            if not process.told:
+                process.deadline = float("inf")
+                self._is_ready(process)
+
+    # --- starting ----------------------------------------------------------------------------
+
+    def _start(self, place: _Place) -> _Process:
+        """Fork a worker for a place."""
+        place.due = None
+        if place.deaf:
+            place.deaf = False
+            for each in place.sockets:
+                each.listen(_BACKLOG)
+        ours, theirs = socket.socketpair()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # A signal that reached the child before its handlers are its own would look like ours.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
+        pid = os.fork()
+        if pid == 0:
+            ours.close()
+            self._become_worker(place, theirs)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
+        theirs.close()
+        now = time.monotonic()
+        process = _Process(pid, ours, now, now + self._start_seconds)
+        self._processes[process] = place
+        self._selector.register(ours, selectors.EVENT_READ, process)
+        _log.info("worker %d starts", pid)
+        return process
+
+    def _become_worker(self, place: _Place, control: socket.socket) -> NoReturn:
+        """In the child: leave everything of the supervisor behind, and work."""
+        status: int | None = 1
+        try:
+            self._leave_behind(place)
+            control.setblocking(False)
+            status = self._work(Worker(place.number, place.sockets, control))
+        except SystemExit as error:
+            status = error.code if isinstance(error.code, int) else int(error.code is not None)
+        except BaseException:
+            _log.exception("worker %d failed", os.getpid())
+        finally:
+            with contextlib.suppress(OSError, ValueError):  # its reader is gone, or it is closed
+                sys.stdout.flush()
+                sys.stderr.flush()
+            os._exit(status or 0)
+
+    def _leave_behind(self, place: _Place) -> None:
+        """Close what is the supervisor's, and take its signal handlers away.
+
+        Ctrl-C and a terminal's end reach all processes of a group, but are the supervisor's alone.
+        """
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGTERM, signal.SIGCHLD):
+            signal.signal(number, signal.SIG_DFL)
+        for number in (signal.SIGINT, _RESTART, *_PASSED_ON):
+            signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
+        self._selector.close()
+        for each in self._signals:
+            each.close()
+        for process in self._processes:
+            process.control.close()
+        for other in self._places:
+            for each in other.sockets:
+                if each not in place.sockets:
+                    each.close()
+
+    def _is_ready(self, process: _Process) -> None:
+        """A worker accepts connections: whom it replaces may go."""
+        place = self._processes[process]
+        if process is place.successor:
+            old, place.current, place.successor = place.current, process, None
+            if old is not None:
+                self._tell(old, Order.RESTART)
+            self._restart_next()
+        if self._announced or not all(p.current and p.current.ready for p in self._places):
+            return
+        self._announced = True
+        self._notify("READY=1")
+        if self._on_ready is not None:
+            self._on_ready()
+
+    # --- restarting --------------------------------------------------------------------------
+
+    def _restart(self) -> None:
+        """Replace every worker; one that is under way begins again."""
+        _log.info("restarting")
+        self._notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        idle = not self._restarting
+        self._restarting = collections.deque(self._places)
+        if idle and not any(place.successor for place in self._places):
+            self._restart_next()
+
+    def _restart_next(self) -> None:
+        if self._restarting and not self._stopping:
+            place = self._restarting.popleft()
+            place.successor = self._start(place)
+        elif self._announced:
+            self._notify("READY=1")
+            _log.info("restarted")
+
+    def _give_up_restart(self, place: _Place, how: str) -> None:
+        """A new worker failed: those that serve go on serving."""
+        _log.error("the new worker %s: the restart is given up, the old ones serve on", how)
+        place.successor = None
+        self._restarting.clear()
+        self._notify("READY=1")
+        if place.current is None:
+            self._replace(place, how, young=True)
+
+    # --- ending ------------------------------------------------------------------------------
+
+    def _ended(self, process: _Process, status: int) -> None:
+        """A worker is gone; `status` as of subprocess: negative for a signal."""
+        place = self._processes.pop(process)
+        with contextlib.suppress(KeyError):
+            self._selector.unregister(process.control)
+        process.control.close()
+        how = _describe(status)
+        expected = status == 0 or (status == -signal.SIGTERM and not process.ready)
+        if self._stopping or process.told:
+            if not expected:
+                _log.error("worker %d %s while it was to end", process.pid, how)
+                self._status = 1 if self._stopping else self._status
+        elif process is place.successor:
+            self._give_up_restart(place, how)
+        else:
+            place.current = None
+            if place.successor is None:
+                age = time.monotonic() - process.started
+                young = age < _YOUNG_SECONDS or not process.ready
+                self._replace(place, f"worker {process.pid} {how}", young=young)
+
+    def _replace(self, place: _Place, how: str, *, young: bool) -> None:
+        """Start another worker in a while, or give up."""
+        place.failures = place.failures + 1 if young else 0
+        if not self._announced or place.failures >= _MOST_FAILURES:
+            when = "before all were ready" if not self._announced else "again and again"
+            _log.error("%s, %s: giving up", how, when)
+            self._status = 1
+            self._stop()
+            return
+        seconds = backoff_seconds(place.failures)
+        _log.warning("%s; another one starts in %.1f s", how, seconds)
+        place.due = time.monotonic() + seconds
+        if seconds > _LONGEST_QUEUE_SECONDS and self._is_alone(place):
+            place.deaf = True  # or the kernel would go on to queue connections for nobody
+            for each in place.sockets:
+                with contextlib.suppress(OSError):  # not every system can do that
+                    each.shutdown(socket.SHUT_RD)
+
+    def _is_alone(self, place: _Place) -> bool:
+        """Whether its sockets are nobody else's, and other places listen on the same port."""
+        others = {each for other in self._places if other is not place for each in other.sockets}
+        return bool(others) and not others.intersection(place.sockets)
+
+    def _stop(self) -> None:
+        """Drain all workers; the second time end them at once."""
+        order = Order.CUT if self._stopping else Order.STOP
+        if not self._stopping:
+            self._notify("STOPPING=1")
+        self._stopping = True
+        self._restarting.clear()
+        for place in self._places:
+            place.due = None
+        for process in self._processes:
+            self._tell(process, order)
+
+    def _tell(self, process: _Process, order: Order) -> None:
+        """Order a worker to end; one that is not ready may not listen yet."""
+        process.told = True
+        seconds = _CUT_SECONDS if order is Order.CUT else self._stop_seconds
+        process.deadline = min(process.deadline, time.monotonic() + seconds)
+        with contextlib.suppress(OSError):  # it has just ended by itself
+            process.control.send(order.value)
+        if not process.ready:
+            os.kill(process.pid, signal.SIGTERM)
+
+
+def _describe(status: int) -> str:
+    """How a process ended."""
+    if status >= 0:
+        return f"ended with status {status}"
+    try:
+        return f"was killed by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"was killed by signal {-status}"
+
+
+@contextlib.contextmanager
+def _signals_as_bytes() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """A socket pair whose first end brings the numbers of signals; put back at the end."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        """The interpreter has written the number by now."""
+
+    reader, writer = socket.socketpair()
+    with reader, writer:
+        writer.setblocking(False)
+        previous_wakeup = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        previous = {number: signal.signal(number, handle) for number in _HANDLED}
+        try:
+            yield reader, writer
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+            signal.set_wakeup_fd(previous_wakeup)
