@@ -155,7 +155,7 @@ def test_every_module_imports_from_the_wheel(python: Path, tmp_path: Path) -> No
     assert set(imported) == {name for name in wanted if not name.endswith("__main__")}
 
 
-@pytest.mark.parametrize("program", ["wsfast-echo", "wsfast-bench"])
+@pytest.mark.parametrize("program", ["wsfast-echo", "wsfast-serve", "wsfast-bench"])
 def test_programs_start_from_the_wheel(python: Path, tmp_path: Path, program: str) -> None:
     assert "usage: " in run(python.parent / program, "--help", cwd=tmp_path).lower()
 

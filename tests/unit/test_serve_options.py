@@ -1,0 +1,150 @@
+"""The command line of wsfast-serve; tests/system/test_serve_program.py runs it."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from typing import Any
+
+import pytest
+
+from wsfast.serve.options import add_dataclass, chosen, parse
+
+
+def test_defaults() -> None:
+    assert vars(parse(["chat:app"])) == {
+        "target": "chat:app",
+        "host": "127.0.0.1",
+        "port": 8765,
+        "unix": None,
+        "fd": None,
+        "origins": None,
+        "app_dir": "",
+        "workers": None,
+        "shared_socket": False,
+        "pid_file": None,
+        "drain_seconds": 25.0,
+        "drain_rate": None,
+        "close_code": 1001,
+        "log_level": "info",
+        "log_json": False,
+        "access_log": False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--host", "::1", "--port=0"], {"host": "::1", "port": 0}),
+        (["--workers", "4", "--shared-socket"], {"workers": 4, "shared_socket": True}),
+        (["--reuse-port"], {"shared_socket": False}),
+        (
+            ["--drain-seconds", "0.5", "--drain-rate=100"],
+            {"drain_seconds": 0.5, "drain_rate": 100},
+        ),
+        (["--close-code", "1012"], {"close_code": 1012}),
+        (
+            ["--origin", "any", "--origin", "https://a.example"],
+            {"origins": ["any", "https://a.example"]},
+        ),
+        (
+            ["--log-json", "--access-log", "--log-level", "debug"],
+            {"log_json": True, "access_log": True},
+        ),
+        (["--fd", "3"], {"fd": 3}),
+    ],
+)
+def test_options(arguments: list[str], expected: dict[str, object]) -> None:
+    given = vars(parse(["a:b", *arguments]))
+    assert {name: given[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "module:app"),
+        (["chat"], "'chat' is not of the form module:attribute"),
+        (["a:b", "--port", "65536"], "65536 is not in 0..65535"),
+        (["a:b", "--port", "http"], "'http' is not a whole number"),
+        (["a:b", "--workers", "0"], "0 is not in 1..1024"),
+        (["a:b", "--drain-seconds", "nan"], "nan is not in 0.."),
+        (["a:b", "--drain-seconds", "soon"], "'soon' is not a number"),
+        (["a:b", "--drain-rate", "0"], "0 is not in 0.001.."),
+        (["a:b", "--close-code", "1005"], "1005 must not be sent (RFC 6455 7.4)"),
+        (["a:b", "--close-code", "bye"], "bye must not be sent"),
+        (["a:b", "--log-level", "loud"], "invalid choice: 'loud'"),
+        (["a:b", "--unix", "x", "--fd", "3"], "one of them"),
+        (["a:b", "--reuse-port", "--shared-socket"], "not allowed with"),
+        (["a:b", "--nonsense"], "--nonsense"),
+    ],
+)
+def test_usage_errors(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as raised:
+        parse(arguments)
+    assert raised.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_help_explains_every_option(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as raised:
+        parse(["--help"])
+    assert raised.value.code == 0
+    printed = capsys.readouterr().out
+    for name in vars(parse(["a:b"])):
+        if name not in ("target", "origins"):
+            assert f"--{name.replace('_', '-')}" in printed
+
+
+# --- options of a dataclass ----------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    max_message_bytes: int = 1024
+    idle_seconds: float | None = None
+    max_connections: int | None = 5
+    ping_jitter: float = 0.2
+
+
+def read(*arguments: str) -> dict[str, Any]:
+    parser = argparse.ArgumentParser(prog="sample")
+    add_dataclass(parser, Sample, "limits")
+    return chosen(parser.parse_args(arguments), Sample)
+
+
+def test_a_field_is_an_option_and_only_what_is_given_is_chosen() -> None:
+    assert read() == {}
+    assert read("--max-message-bytes", "10", "--idle-seconds=1.5") == {
+        "max_message_bytes": 10,
+        "idle_seconds": 1.5,
+    }
+    assert read("--max-connections", "none", "--ping-jitter", "0") == {
+        "max_connections": None,
+        "ping_jitter": 0.0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--max-message-bytes", "1.5"], "invalid int value: '1.5'"),
+        (["--max-message-bytes", "none"], "invalid int value: 'none'"),
+        (["--max-connections", "many"], "invalid int or none value: 'many'"),
+    ],
+)
+def test_values_that_are_none(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        read(*arguments)
+    assert message in capsys.readouterr().err
+
+
+def test_its_help_says_unit_and_default(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        read("--help")
+    printed = capsys.readouterr().out
+    assert "--max-message-bytes BYTES" in printed and "(1024)" in printed
+    assert "--idle-seconds SECONDS" in printed and "(none)" in printed
