@@ -140,9 +140,7 @@ class Server:
         )
         opener = traced_opener(lambda: _Opening(self), tracers)
         handler = traced_handler(handler, tracers)
-        self.settings = Settings(
-            self.loop, Role.SERVER, handler, opener, limits=limits, **options
-        )
+        self.settings = Settings(self.loop, Role.SERVER, handler, opener, limits=limits, **options)
         self._listeners = [
             Listener(self.settings, listening, endpoint)
             for listening in (

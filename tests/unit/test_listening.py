@@ -13,6 +13,7 @@ import pytest
 import wsfast.listening
 from sockets import Net, Recorder, network, text
 from wire import TEXT
+from wsfast.limits import Limits
 from wsfast.listening import address_url, adopt_sockets, listen, listen_for_workers
 from wsfast.server import Server
 
@@ -183,7 +184,9 @@ def test_given_sockets_are_served(net: Net, tmp_path: Path) -> None:
     """One of a port and one of a path; the path stays, as it is not ours."""
     path = tmp_path / "given"
     given = [*listen("127.0.0.1", 0), *listen("", 0, unix=str(path))]
-    server = Server(Recorder(echo=True), sockets=given, loop=net.loop, closing_seconds=0.1)
+    server = Server(
+        Recorder(echo=True), sockets=given, loop=net.loop, limits=Limits(closing_seconds=0.1)
+    )
     net.servers.append(server)
     assert server.addresses == [given[0].getsockname(), str(path)]
     for address, family in zip(server.addresses, (socket.AF_INET, socket.AF_UNIX), strict=True):

@@ -16,6 +16,7 @@ import pytest
 
 from sockets import Net, Recorder, goodbye, network, request_head
 from wire import close_frame
+from wsfast.limits import Limits
 from wsfast.logs import AccessLog, JsonFormatter, configure, escape
 from wsfast.server import Server
 
@@ -219,7 +220,13 @@ def test_it_is_off_unless_somebody_listens(net: Net, access: Records) -> None:
 
 def test_a_unix_socket_has_no_address(net: Net, access: Records, tmp_path: Path) -> None:
     path = str(tmp_path / "socket")
-    server = Server(Recorder(), unix=path, loop=net.loop, tracers=[AccessLog()], closing_seconds=0)
+    server = Server(
+        Recorder(),
+        unix=path,
+        loop=net.loop,
+        tracers=[AccessLog()],
+        limits=Limits(closing_seconds=0.1),
+    )
     net.servers.append(server)
     connected = socket.socket(socket.AF_UNIX)
     connected.connect(path)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from wsfast.limits import Limits
 from wsfast.serve.options import add_dataclass, chosen, parse
 
 
@@ -18,7 +19,8 @@ def test_defaults() -> None:
         "port": 8765,
         "unix": None,
         "fd": None,
-        "origins": None,
+        "origins": ["same", None],
+        "limits": Limits(),
         "app_dir": "",
         "workers": None,
         "shared_socket": False,
@@ -44,8 +46,8 @@ def test_defaults() -> None:
         ),
         (["--close-code", "1012"], {"close_code": 1012}),
         (
-            ["--origin", "any", "--origin", "https://a.example"],
-            {"origins": ["any", "https://a.example"]},
+            ["--origin", "none", "--origin", "https://a.example"],
+            {"origins": [None, "https://a.example"]},
         ),
         (
             ["--log-json", "--access-log", "--log-level", "debug"],
@@ -59,10 +61,22 @@ def test_options(arguments: list[str], expected: dict[str, object]) -> None:
     assert {name: given[name] for name in expected} == expected
 
 
+def test_every_limit_has_its_option() -> None:
+    given = parse(["a:b", "--max-connections=5", "--idle-seconds", "2.5", "--max-fragments=none"])
+    assert given.limits == Limits(max_connections=5, idle_seconds=2.5, max_fragments=None)
+    for field in dataclasses.fields(Limits):
+        words = [f"--{field.name.replace('_', '-')}", str(field.default).lower()]
+        assert parse(["a:b", *words]).limits == Limits(), words
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ([], "module:app"),
+        (["a:b", "--origin", "example.com"], "example.com"),
+        (["a:b", "--origin", "any", "--origin", "same"], '"any" stands alone'),
+        (["a:b", "--max-message-bytes", "0"], "max_message_bytes is 0, not in 1.."),
+        (["a:b", "--low-water-bytes", "1000000"], "are not in rising order"),
         (["chat"], "'chat' is not of the form module:attribute"),
         (["a:b", "--port", "65536"], "65536 is not in 0..65535"),
         (["a:b", "--port", "http"], "'http' is not a whole number"),
@@ -93,7 +107,7 @@ def test_help_explains_every_option(capsys: pytest.CaptureFixture[str]) -> None:
     assert raised.value.code == 0
     printed = capsys.readouterr().out
     for name in vars(parse(["a:b"])):
-        if name not in ("target", "origins"):
+        if name not in ("target", "origins", "limits"):
             assert f"--{name.replace('_', '-')}" in printed
 
 

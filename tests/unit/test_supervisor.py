@@ -20,6 +20,7 @@ from wsfast.supervisor import Supervisor, backoff_seconds
 SCRIPT = """
 import logging, os, pathlib, signal, sys, time
 import wsfast.supervisor
+from wsfast.limits import Limits
 from wsfast.listening import address_url, listen_for_workers
 from wsfast.server import Server
 from wsfast.supervisor import Supervisor
@@ -42,7 +43,7 @@ def work(worker):
         time.sleep(60)
     globals()["mark"] = (here / "mark").read_text()
     signal.signal(signal.SIGUSR1, lambda *_: (here / f"usr1.{os.getpid()}").touch())
-    server = Server(Echo(), sockets=worker.sockets, closing_seconds=30)
+    server = Server(Echo(), sockets=worker.sockets, limits=Limits(closing_seconds=30))
     if "die" in plan:
         server.loop.selector.call_later(0, os.abort)
     worker.serve(server, **({"limit_seconds": 60} if "slow" in plan else {"limit_seconds": 0.2}))

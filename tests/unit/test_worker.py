@@ -10,6 +10,7 @@ import pytest
 
 from sockets import Net, Peer, Recorder, goodbye, network
 from wire import CLOSE
+from wsfast.limits import Limits
 from wsfast.listening import listen
 from wsfast.server import Server
 from wsfast.worker import READY, Order, Worker
@@ -25,7 +26,10 @@ class Supervised:
         self.control = control
         self.worker = Worker(3, listen("127.0.0.1", 0), control)
         self.server = Server(
-            Recorder(), sockets=self.worker.sockets, loop=net.loop, closing_seconds=30
+            Recorder(),
+            sockets=self.worker.sockets,
+            loop=net.loop,
+            limits=Limits(closing_seconds=30),
         )
         net.servers.append(self.server)
         self.peer = net.peer(self.server).upgrade()
@@ -54,13 +58,14 @@ def net(request: pytest.FixtureRequest) -> Iterator[Net]:
 
 
 @pytest.fixture
-def supervised(net: Net) -> Iterator[Supervised]:
+def supervised(request: pytest.FixtureRequest, net: Net) -> Iterator[Supervised]:
     before = signal.getsignal(signal.SIGTERM)
     made = Supervised(net)
     yield made
     signal.signal(signal.SIGTERM, before)
     made.supervisor.close()
     made.control.close()
+    request.node.funcargs.pop("supervised")  # as `network` does
 
 
 @pytest.mark.parametrize(

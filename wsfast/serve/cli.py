@@ -93,11 +93,11 @@ def _sockets(options: argparse.Namespace) -> list[list[socket.socket]]:
 
 
 def _server(options: argparse.Namespace, sockets: list[socket.socket]) -> Server:
-    origins = options.origins or ["same-origin", None]
     return Server(
         load(options.target, options.app_dir),
         sockets=sockets,
-        origins=None if "any" in origins else origins,
+        origins=options.origins,
+        limits=options.limits,
         tracers=[AccessLog()] if options.access_log else [],
     )
 

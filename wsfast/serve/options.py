@@ -8,6 +8,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, get_type_hints
 
+from wsfast.limits import Limits
+from wsfast.origin import OriginPolicy
 from wsfast.rfc6455 import CloseCode, is_sendable_close_code
 from wsfast.serve.loading import split_target
 
@@ -30,7 +32,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     _add_processes(parser)
     _add_ending(parser)
     _add_logging(parser)
+    add_dataclass(parser, Limits, "limits; a time of none or 0 is off, a number of none no limit")
     options = parser.parse_args(arguments)
+    try:
+        options.limits = Limits(**chosen(options, Limits))
+        options.origins = _origins(options.origins)
+    except ValueError as error:
+        parser.error(str(error))
     if options.unix is not None and options.fd is not None:
         parser.error("--unix and --fd both say where to listen: one of them")
     return options
@@ -50,9 +58,18 @@ def _add_listening(parser: argparse.ArgumentParser) -> None:
         "--origin",
         action="append",
         dest="origins",
-        help="whose pages may connect: https://example.com, same-origin, or any; again for more "
-        "(same-origin)",
+        help="whose pages may connect: https://example.com, same (as the server), any; or none, "
+        "for clients that are no browsers; again for more (same and none)",
     )
+
+
+def _origins(given: list[str] | None) -> list[str | None]:
+    """The origins as `Server` takes them."""
+    if given is None:
+        return ["same", None]
+    origins = [None if each == "none" else each for each in given]
+    OriginPolicy(origins)  # raises if one is none
+    return origins
 
 
 def _add_processes(parser: argparse.ArgumentParser) -> None:
