@@ -162,6 +162,14 @@ class Server:
         """How many sockets are open, those in their opening handshake included."""
         return len(self.settings.endpoints)
 
+    def stats(self) -> dict[str, int]:
+        """Figures of now, for metrics: connections, sockets that listen, whether it drains."""
+        return {
+            "connections": self.connections,
+            "listening": len(self._listeners),
+            "draining": int(self.draining),
+        }
+
     def judge(self, request: Request) -> Refusal | None:
         """Decide on a request that RFC 6455 allows: None accepts it."""
         refusal = self._origins.check(request)

@@ -126,7 +126,12 @@ class _Hooks(NamedTuple):
 
 
 class _Answering:
-    """An endpoint for the time of its opening handshake: what answers it is seen in passing."""
+    """An endpoint for the time of its opening handshake: what answers it is seen in passing.
+
+    It counts as the endpoint itself, in a dict as well, and what is set on it is set there.
+    """
+
+    __slots__ = ("_begun", "_endpoint", "_hooks", "line")
 
     def __init__(self, endpoint: Endpoint, hooks: _Hooks) -> None:
         self._endpoint = endpoint
@@ -136,6 +141,18 @@ class _Answering:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._endpoint, name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in self.__slots__:
+            object.__setattr__(self, name, value)
+        else:
+            setattr(self._endpoint, name, value)
+
+    def __hash__(self) -> int:
+        return hash(self._endpoint)
+
+    def __eq__(self, other: object) -> bool:
+        return other is self or other is self._endpoint
 
     def open(
         self,

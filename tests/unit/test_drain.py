@@ -57,6 +57,17 @@ def test_all_are_told_and_on_done_comes_in_a_turn(net: Net) -> None:
     assert not server.draining and not server.connections
 
 
+def test_the_figures_say_so(net: Net) -> None:
+    server, peers = connected(net, 2)
+    assert server.stats() == {"connections": 2, "listening": 1, "draining": 0}
+    server.drain()
+    assert server.stats() == {"connections": 2, "listening": 0, "draining": 1}
+    for peer in peers:
+        peer.close()
+    net.until(lambda: not server.draining)
+    assert server.stats() == {"connections": 0, "listening": 0, "draining": 0}
+
+
 def test_code_and_reason(net: Net) -> None:
     server, [peer] = connected(net, 1)
     server.drain(close_code=1012, close_reason="back soon")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,10 @@ from sockets import Net, Recorder, goodbye, network, request_head, text
 from wire import STEPS, TEXT
 from wsfast.errors import ConnectFailed
 from wsfast.handshake import Refusal
+from wsfast.listener import Listener
+from wsfast.listening import listen
+from wsfast.rfc6455 import Role
+from wsfast.settings import Settings
 from wsfast.tracing import Handshake, Tracer, traced_handler, traced_opener
 
 
@@ -134,6 +139,31 @@ def test_a_tracer_that_raises_does_not_hide_the_close_from_the_handler(
     peer.send(goodbye(1000))
     net.until(lambda: peer.ended)
     assert handler.closes == [(1000, "")] and "KeyError: 'tracer'" in caplog.text
+
+
+def test_an_opening_may_take_what_it_is_given_for_the_endpoint(net: Net) -> None:
+    """As a key for who left in the meantime, and to set the state of the connection to come."""
+    given: dict[Any, str] = {}
+
+    class Opening:
+        def receive(self, endpoint: Any, data: bytes) -> None:
+            given[endpoint] = "known"
+            endpoint.state = "set before it is open"
+            endpoint.open(None, b"", None, None)
+
+    spy, handler = Spy(), Recorder()
+    opener = traced_opener(Opening, [spy])
+    settings = Settings(net.loop, Role.SERVER, traced_handler(handler, [spy]), opener)
+    [listening] = listen("127.0.0.1", 0)
+    listener = Listener(settings, listening)
+    with socket.create_connection(listener.address) as peer:
+        peer.send(b"GET / HTTP/1.1\r\n")
+        net.until(lambda: handler.endpoints)
+        [ws] = handler.endpoints
+        assert given[ws] == "known" and ws.state == "set before it is open"
+        assert spy.names() == ["start", "end"]
+    net.until(lambda: handler.closes)
+    listener.close()
 
 
 def test_without_a_listener_nothing_is_put_in_between() -> None:
