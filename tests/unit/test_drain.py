@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ import pytest
 from sockets import Net, Peer, Recorder, goodbye, network, request_head
 from wire import CLOSE
 from wsfast.drain import Drain
+from wsfast.loop import Loop
+from wsfast.selector import EpollSelector
 from wsfast.server import Server
 
 GOING_AWAY = (CLOSE, b"\x03\xe9server shutdown")
@@ -100,6 +103,46 @@ def test_a_second_drain_is_refused_and_the_blocking_close_joins(net: Net) -> Non
     server.close()
     assert peer.frames[0][1][:2] == b"\x03\xf4", "as it was begun"
     server.drain()  # and after it is over nothing is in the way
+
+
+@pytest.mark.parametrize("host", ["asyncio", "guest", "uvloop"])
+def test_in_other_loops_it_goes_on_by_itself(host: str) -> None:
+    """Inside asyncio's own select(), and as a guest that a loop polls."""
+    selector = EpollSelector()
+    server = Server(Recorder(), "127.0.0.1", 0, loop=Loop(selector))
+    if host == "asyncio":
+        loop: asyncio.AbstractEventLoop = asyncio.SelectorEventLoop(selector)
+    else:
+        loop = asyncio.new_event_loop()
+        if host == "uvloop":
+            loop.close()
+            uvloop = pytest.importorskip("uvloop", reason="uvloop is not installed")
+            loop = uvloop.new_event_loop()
+        loop.add_reader(selector.fileno(), selector.select, 0)
+
+    async def main() -> list[bytes]:
+        done = loop.create_future()
+        streams = [await asyncio.open_connection(*server.addresses[0]) for _ in range(6)]
+        for reader, writer in streams:
+            writer.write(request_head())
+            await reader.readuntil(b"\r\n\r\n")
+        server.drain(connections_per_second=100, on_done=done.set_result)
+        said = []
+        for reader, writer in streams:
+            said.append(await reader.readexactly(2 + len(GOING_AWAY[1])))
+            writer.write(goodbye(1001))
+            assert await reader.read() == b""
+            writer.close()
+        drain = await asyncio.wait_for(done, 10)
+        assert drain.connections == 6 and drain.cut == 0
+        return said
+
+    try:
+        frames = loop.run_until_complete(asyncio.wait_for(main(), 20))
+    finally:
+        loop.close()
+        selector.close()
+    assert {frame[2:] for frame in frames} == {GOING_AWAY[1]}
 
 
 # --- at a pace -----------------------------------------------------------------------------------
