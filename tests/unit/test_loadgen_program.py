@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -127,3 +129,16 @@ def test_help_has_examples_and_a_config_file(name, capsys):
     assert "wsfast-bench" in shown.partition("Example")[2]
     assert "--config FILE.toml" in shown
     assert "WSFAST_BENCH_CONFIG" in shown
+
+
+@pytest.mark.parametrize("name", sorted(program.COMMANDS))
+def test_every_option_is_in_the_documentation(name):
+    page = Path(__file__).parents[2].joinpath("docs", "bench.md").read_text(encoding="utf-8")
+    command = program.program.get_command(click.Context(program.program), name)
+    named = set(re.findall(r"(?<![\w-])--?[A-Za-z][\w-]*", page))
+    missing = [
+        parameter.opts
+        for parameter in command.params
+        if isinstance(parameter, click.Option) and not named.intersection(parameter.opts)
+    ]
+    assert not missing

@@ -13,7 +13,7 @@ the sequence number alone, so that the same message can be written again to chec
 cimport cython
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 
@@ -379,7 +379,6 @@ cdef class Template:
         cdef bytes room = PyBytes_FromStringAndSize(NULL, self.most + 20)
         cdef uint8_t *out = <uint8_t *>PyBytes_AS_STRING(room)
         found = []
-        memset(out, 0, self.most)
         for place in range(self.count):
             size = self.write(&self.parts[place], out, sequence, number, due_ns, &random)
             found.append(PyBytes_FromStringAndSize(<const char *>out, size))
