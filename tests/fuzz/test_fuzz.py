@@ -16,14 +16,23 @@ from wsfast.rfc6455 import Role
 HERE = Path(__file__).parent
 
 
-@pytest.fixture(scope="module")
-def fuzzer() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("fuzz_connection", HERE / "fuzz_connection.py")
+def load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, HERE / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def fuzzer() -> ModuleType:
+    return load("fuzz_connection")
+
+
+@pytest.fixture(scope="module")
+def policy() -> ModuleType:
+    return load("fuzz_policy")
 
 
 def test_a_short_run_finds_nothing(fuzzer):
@@ -77,8 +86,35 @@ def test_an_oracle_that_raises_is_a_finding(fuzzer, monkeypatch):
     assert fuzzer.check(case) == "reference: ZeroDivisionError: of the oracle"
 
 
+def test_a_short_run_over_headers_finds_nothing(policy):
+    assert policy.fuzz(6454, lambda count: count == 4000) == (4000, "")
+    assert policy.fuzz(6454, lambda count: count == 0) == (0, "")
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_planted_bugs_in_headers_are_found(policy, monkeypatch, number):
+    """A reader that loses a byte of each cut, gates that are open, a walk from the left."""
+    real = policy.ProxyReader.receive
+    monkeypatch.setattr(policy.ProxyReader, "receive", lambda self, data: real(self, data[:7]))
+    monkeypatch.setattr(policy.OriginPolicy, "check", lambda self, request: None)
+    monkeypatch.setattr(policy, "GATES", [lambda request: None])
+    resolve = policy.TrustedProxies.resolve
+
+    def from_the_left(self, request, peer):
+        name, value = request.headers[-1]
+        request.headers[-1] = name, value.split(",")[0]
+        return resolve(self, request, peer)
+
+    monkeypatch.setattr(policy.TrustedProxies, "resolve", from_the_left)
+    monkeypatch.setattr(policy, "CHECKS", [policy.CHECKS[number]])
+    count, problem = policy.fuzz(1, lambda count: count == 500)
+    assert problem
+    assert count < 500
+
+
 def test_the_command_runs_for_a_time():
     command = [sys.executable, str(HERE / "run.py"), "--seconds", "0.2", "--seed", "1"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "seed 1" in done.stdout
+    assert "headers" in done.stdout
