@@ -324,7 +324,7 @@ class Supervisor:
             self._selector.unregister(process.control)
         process.control.close()
         how = _describe(status)
-        expected = status == 0 or (status == -signal.SIGTERM and not process.ready)
+        expected = status in (0, -signal.SIGTERM)
         if self._stopping or process.told:
             if not expected:
                 _log.error("worker %d %s while it was to end", process.pid, how)

@@ -11,7 +11,7 @@ import enum
 import selectors
 import signal
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from wsfast.callback import CallbackStream
@@ -62,20 +62,45 @@ class Worker:
                 which says 1012, "service restart".
         """
 
+        loop = server.loop
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one is no failure, nor a late one
+        with self.obeying(server, loop.stop) as stop, on_signals(loop, {signal.SIGTERM: stop}):
+            self.ready()
+            loop.run()
+            server.close(**self.how_to_close(drain))
+
+    @contextlib.contextmanager
+    def obeying(self, server: Server, end: Callable[[], object]) -> Iterator[Callable[[], None]]:
+        """Listen to the supervisor, on the server's loop: for who runs that loop himself.
+
+        Args:
+            server: what is cut if the supervisor says so.
+            end: called once, with the first order: time to drain as `how_to_close` says.
+
+        Returns:
+            A context manager; what it gives is called for SIGTERM, and counts as STOP.
+        """
+
+        def take(orders: list[Order]) -> None:
+            if not self._orders:
+                end()
+            self._orders += orders
+            if Order.CUT in self._orders:
+                server.end_now()
+
         def obey(events: int) -> None:
             said = self._listen()
             if not said:
                 control.remove()
-            self._take(said or [Order.STOP], server)
+            take(said or [Order.STOP])
 
-        loop = server.loop
-        control = CallbackStream(loop.selector, self._control.fileno(), selectors.EVENT_READ, obey)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one is no failure, nor a late one
-        with on_signals(loop, {signal.SIGTERM: lambda: self._take([Order.STOP], server)}):
-            self.ready()
-            loop.run()
-            server.close(**self._how_to_close(drain))
-        control.remove()
+        control = CallbackStream(
+            server.loop.selector, self._control.fileno(), selectors.EVENT_READ, obey
+        )
+        try:
+            yield lambda: take([Order.STOP])
+        finally:
+            control.remove()
 
     def _listen(self) -> list[Order]:
         """What the supervisor said; nothing if it is gone."""
@@ -84,16 +109,12 @@ class Worker:
         except OSError:
             return []
 
-    def _take(self, orders: Iterable[Order], server: Server) -> None:
-        """The first order ends the loop; a later CUT whatever is left."""
-        if not self._orders:
-            server.loop.stop()
-        self._orders += orders
-        if Order.CUT in self._orders:
-            server.end_now()
+    def how_to_close(self, drain: dict[str, Any]) -> dict[str, Any]:
+        """The options of the drain, as they were ordered.
 
-    def _how_to_close(self, drain: dict[str, Any]) -> dict[str, Any]:
-        """The options of the drain, as they were ordered."""
+        Args:
+            drain: as for `serve`.
+        """
         if self._orders[:1] == [Order.RESTART]:
             code = CloseCode.SERVICE_RESTART
             drain = {**drain, "close_code": code, "close_reason": "service restart"}
