@@ -29,7 +29,7 @@ LAYERS = [
     {"admission", "auth", "credentials", "entrance", "forwarded", "origin", "proxy", "session"},
     {"poller", "wheel", "files", "callback", "selector"},
     {"loop", "settings"},
-    {"transport", "endpoint"},
+    {"transport", "upgrading", "endpoint"},
     {"descriptors", "signals", "listening", "listener", "tracing", "drain", "server", "client"},
     {"worker", "supervisor", "activation", "logs"},
     {"asyncio", "integrations"},

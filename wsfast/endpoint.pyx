@@ -5,7 +5,8 @@
 
 A turn: the selector finds the socket readable, `on_ready` receives once into the loop's buffer,
 the connection walks the frames and calls the handler, what the handler sends gathers in the
-loop's cork, and the turn ends with one `send`. The sending half stands in wsfast.transport.
+loop's cork, and the turn ends with one `send`. The sending half stands in wsfast.transport, the
+opening handshake in wsfast.upgrading.
 
 The end (RFC 6455 7.1.1): after both Close frames a server closes TCP first; a client waits for
 that. After we failed the connection the socket is shut down for writing and drained for a moment,
@@ -13,7 +14,7 @@ since closing it over unread bytes would reset it and the peer would never see o
 wait has a deadline that incoming bytes do not move.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.string cimport memcpy
 
@@ -23,25 +24,14 @@ from wsfast.frame cimport write_header
 from wsfast.loop cimport RECEIVE_BYTES
 from wsfast.mask cimport mask_in_place
 from wsfast.receiver cimport BINARY, PING, PONG, TEXT
-from wsfast.selector cimport EDGE, HANGUP, READABLE, WRITABLE
+from wsfast.selector cimport HANGUP, READABLE, WRITABLE
 from wsfast.settings cimport Settings
+from wsfast.upgrading cimport CONNECTING, DONE, OPEN, OPENING, REFUSED
 
 import logging
-import os
 
 from wsfast.errors import ConnectFailed, LocalProtocolError
 from wsfast.rfc6455 import CloseCode, State
-
-cdef extern from *:
-    """
-    #include <sys/socket.h>
-    static int ws_socket_error(int fd) {
-        int error = 0;
-        socklen_t size = sizeof error;
-        return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) ? errno : error;
-    }
-    """
-    int ws_socket_error(int fd) nogil
 
 __all__ = ["Endpoint"]
 
@@ -90,7 +80,7 @@ cdef class EndpointConnection(Connection):
         return owner.write_large(payload, size)
 
 
-cdef class Endpoint(Transport):
+cdef class Endpoint(Upgrading):
     """One WebSocket connection on a loop: what a handler gets as `ws`.
 
     It belongs to the thread of its loop; another one goes through `selector.call_threadsafe`.
@@ -100,9 +90,6 @@ cdef class Endpoint(Transport):
         subprotocol: the negotiated one, str or None.
         state: for the application; wsfast never touches it.
     """
-
-    def __cinit__(self, *args, **kwargs):
-        self.phase = DONE
 
     # --- for Python ------------------------------------------------------------------------
 
@@ -172,18 +159,6 @@ cdef class Endpoint(Transport):
 
     # --- for the opening handshake -----------------------------------------------------------
 
-    def write(self, data):
-        """Send bytes of the opening handshake as they are; nothing if the socket is closed.
-
-        Raises:
-            LocalProtocolError: TCP does not stand yet.
-        """
-        cdef bytes raw = bytes(memoryview(data))
-        if self.phase == CONNECTING:
-            raise LocalProtocolError("TCP does not stand yet")
-        if self.fd >= 0:
-            self.write_bytes(<const uint8_t *>PyBytes_AS_STRING(raw), len(raw))
-
     def open(self, request, trailing, subprotocol=None, extension=None):
         """The opening handshake succeeded; `trailing` came behind it in the same segment.
 
@@ -196,31 +171,7 @@ cdef class Endpoint(Transport):
         self.subprotocol = subprotocol
         self.start(<const uint8_t *>PyBytes_AS_STRING(frames), len(frames), extension)
 
-    def adopt(self, int fd):
-        """Own a non-blocking TCP socket whose connect is under way (clients)."""
-        self.attach(fd, CONNECTING)
-
-    def fail(self, error):
-        """The opening handshake came to nothing: on_connect_failed gets the error (clients)."""
-        self.fail_opening(error)
-
-    def refuse(self, response):
-        """Send an HTTP response in place of the handshake and end the connection."""
-        if self.phase != OPENING:
-            return
-        self.write(response)
-        self.opening = None
-        self.phase = REFUSED
-
     # --- life ------------------------------------------------------------------------------
-
-    cdef int attach(self, int fd, Phase phase) except -1:
-        cdef uint32_t interest = EDGE | READABLE if phase == OPENING else EDGE | WRITABLE
-        self.loop.selector.add_stream(self, fd, interest)
-        self.phase = phase
-        self.settings.endpoints.add(self)
-        self.loop.selector.set_deadline(self, self.settings.opening_seconds)
-        return 0
 
     cdef int start(self, const uint8_t *trailing, size_t size, object extension) except -1:
         cdef Settings settings = self.settings
@@ -259,13 +210,6 @@ cdef class Endpoint(Transport):
             self.connection.receive_end()
         return self.close_socket()
 
-    cdef int fail_opening(self, object error) except -1:
-        self.close_socket()
-        try:
-            return self.on_failed(error)
-        except Exception:
-            return self.on_handler_error()
-
     cdef int on_ready(self, uint32_t events) except -1:
         # Reading stands here, not in a method of its own: every return behind a system call is
         # mispredicted.
@@ -287,23 +231,9 @@ cdef class Endpoint(Transport):
             self.loop.selector.ask_again(self)
         return self.take_turn(incoming.data, size)
 
-    cdef int finish_connect(self) except -1:
-        cdef int error = ws_socket_error(self.fd)
-        if error:
-            return self.fail_opening(ConnectFailed(error, os.strerror(error)))
-        self.phase = OPENING
-        try:
-            self.on_connected()
-        except Exception:
-            self.on_handler_error()
-        return self.update_interest()
-
     cdef int on_deadline(self) except -1:
         if self.phase == CONNECTING or self.phase == OPENING:
-            seconds = self.settings.limits.opening_seconds
-            return self.fail_opening(
-                ConnectFailed(f"the opening handshake took longer than {seconds} s")
-            )
+            return self.on_opening_deadline()
         return self.abort()
 
     cdef int on_turn_end(self) except -1:
@@ -320,14 +250,7 @@ cdef class Endpoint(Transport):
             return 0
         if self.phase != OPENING:
             return self.abort() if size < 0 else self.on_end()
-        if size < 0:
-            return self.fail_opening(ConnectFailed(errno, os.strerror(errno)))
-        if self.opening is None:
-            return self.fail_opening(ConnectFailed("the peer left before it sent a request"))
-        self.opening.receive_eof(self)
-        if self.fd < 0:
-            return 0
-        return self.fail_opening(ConnectFailed("the peer left during the opening handshake"))
+        return self.on_opening_end(errno if size < 0 else 0)
 
     cdef int on_end(self) except -1:
         """The peer sends nothing more. It may still read: what is queued leaves first."""
@@ -369,17 +292,6 @@ cdef class Endpoint(Transport):
             return self.connection.fail(INTERNAL_ERROR, "internal error")
         if self.phase == OPENING:
             return self.fail_opening(ConnectFailed("the opening handshake failed on our side"))
-        return 0
-
-    cdef int on_connected(self) except -1:
-        self.opening = self.settings.opener()
-        self.opening.start(self)
-        return 0
-
-    cdef int on_opening(self, const uint8_t *data, size_t size) except -1:
-        if self.opening is None:
-            self.opening = self.settings.opener()
-        self.opening.receive(self, PyBytes_FromStringAndSize(<char *>data, size))
         return 0
 
     # --- upcalls ---------------------------------------------------------------------------
@@ -430,11 +342,6 @@ cdef class Endpoint(Transport):
                 self.settings.close_callback(self, close_code, reason)
         except Exception:
             self.on_handler_error()
-        return 0
-
-    cdef int on_failed(self, object error) except -1:
-        if self.settings.failed_callback is not None:
-            self.settings.failed_callback(self, error)
         return 0
 
     # --- sending ---------------------------------------------------------------------------

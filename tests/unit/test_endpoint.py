@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -393,46 +392,3 @@ def test_a_failed_peer_that_does_not_leave_is_cut(net: Net) -> None:
     net.until(lambda: peer.ended)  # we have shut down for writing
     assert net.servers[0].connections == 1
     net.until(lambda: not net.servers[0].connections, 5)
-
-
-def test_bytes_do_not_move_the_opening_deadline(net: Net) -> None:
-    handler = Recorder()
-    peer = net.peer(net.server(handler, opening_seconds=0.2, max_head_bytes=1 << 30))
-    head = itertools.chain(request_head()[:-2], b"X-Filler: ", itertools.repeat(0x78))
-    sent = 0
-
-    def dribble() -> bool:
-        nonlocal sent
-        if not peer.ended and peer.error is None:
-            peer.send(bytes([next(head)]))
-            sent += 1
-        return peer.ended or peer.error is not None
-
-    net.until(dribble, 5)
-    assert sent > 100
-    assert isinstance(handler.named("failed")[0][1], ConnectionError)
-    assert handler.names() == ["failed"]
-
-
-@pytest.mark.parametrize("sent", [b"", b"G", request_head()[:-1], request_head()[:40]])
-def test_half_a_handshake_and_the_end(net: Net, sent: bytes) -> None:
-    handler = Recorder()
-    server = net.server(handler)
-    peer = net.peer(server)
-    peer.send(sent)
-    peer.close()
-    net.until(lambda: handler.events)
-    assert handler.names() == ["failed"]
-    assert not server.connections
-
-
-@pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\n"])
-def test_a_reset_inside_of_the_handshake(net: Net, sent: bytes) -> None:
-    handler = Recorder()
-    server = net.server(handler)
-    peer = net.peer(server)
-    peer.send(sent)
-    net.until(lambda: server.connections)
-    peer.reset()
-    net.until(lambda: not server.connections)
-    assert handler.names() == ["failed"]

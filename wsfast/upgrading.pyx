@@ -1,0 +1,131 @@
+# cython: language_level=3, freethreading_compatible=True, auto_pickle=False
+# cython: boundscheck=False, wraparound=False
+# (pointers with sizes checked by hand; an endpoint belongs to the thread of its loop)
+"""A socket on its way to be a WebSocket: TCP, and the opening handshake.
+
+The handshake itself is an object that the settings' opener makes, and that is let go of when it
+is over. It gets the bytes and answers with `write`, and then with `open` (of Endpoint), `refuse`
+or `fail`. One deadline holds for all of it, and incoming bytes do not move it.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+
+from wsfast.selector cimport EDGE, READABLE, WRITABLE
+
+import os
+
+from wsfast.errors import ConnectFailed, LocalProtocolError
+
+cdef extern from *:
+    """
+    #include <errno.h>
+    #include <sys/socket.h>
+    static int ws_socket_error(int fd) {
+        int error = 0;
+        socklen_t size = sizeof error;
+        return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) ? errno : error;
+    }
+    """
+    int ws_socket_error(int fd) nogil
+
+__all__ = ["Upgrading"]
+
+
+cdef class Upgrading(Transport):
+    """A transport before its first frame; an endpoint adds what comes then."""
+
+    def __cinit__(self, *args, **kwargs):
+        self.phase = DONE
+
+    # --- for the opening handshake -----------------------------------------------------------
+
+    def write(self, data):
+        """Send bytes of the opening handshake as they are; nothing if the socket is closed.
+
+        Raises:
+            LocalProtocolError: TCP does not stand yet.
+        """
+        cdef bytes raw = bytes(memoryview(data))
+        if self.phase == CONNECTING:
+            raise LocalProtocolError("TCP does not stand yet")
+        if self.fd >= 0:
+            self.write_bytes(<const uint8_t *>PyBytes_AS_STRING(raw), len(raw))
+
+    def adopt(self, int fd):
+        """Own a non-blocking TCP socket whose connect is under way (clients)."""
+        self.attach(fd, CONNECTING)
+
+    def fail(self, error):
+        """The opening handshake came to nothing: on_connect_failed gets the error (clients)."""
+        self.fail_opening(error)
+
+    def refuse(self, response):
+        """Send an HTTP response in place of the handshake and end the connection."""
+        if self.phase != OPENING:
+            return
+        self.write(response)
+        self.opening = None
+        self.phase = REFUSED
+
+    # --- life ------------------------------------------------------------------------------
+
+    cdef int attach(self, int fd, Phase phase) except -1:
+        cdef uint32_t interest = EDGE | READABLE if phase == OPENING else EDGE | WRITABLE
+        self.loop.selector.add_stream(self, fd, interest)
+        self.phase = phase
+        self.settings.endpoints.add(self)
+        self.loop.selector.set_deadline(self, self.settings.opening_seconds)
+        return 0
+
+    cdef int finish_connect(self) except -1:
+        cdef int error = ws_socket_error(self.fd)
+        if error:
+            return self.fail_opening(ConnectFailed(error, os.strerror(error)))
+        self.phase = OPENING
+        try:
+            self.on_connected()
+        except Exception:
+            self.on_handler_error()
+        return self.update_interest()
+
+    cdef int fail_opening(self, object error) except -1:
+        self.close_socket()
+        try:
+            return self.on_failed(error)
+        except Exception:
+            return self.on_handler_error()
+
+    cdef int on_opening_deadline(self) except -1:
+        seconds = self.settings.limits.opening_seconds
+        return self.fail_opening(
+            ConnectFailed(f"the opening handshake took longer than {seconds} s")
+        )
+
+    cdef int on_opening_end(self, int error) except -1:
+        if error:
+            return self.fail_opening(ConnectFailed(error, os.strerror(error)))
+        if self.opening is None:
+            return self.fail_opening(ConnectFailed("the peer left before it sent a request"))
+        self.opening.receive_eof(self)
+        if self.fd < 0:
+            return 0
+        return self.fail_opening(ConnectFailed("the peer left during the opening handshake"))
+
+    cdef int on_connected(self) except -1:
+        self.opening = self.settings.opener()
+        self.opening.start(self)
+        return 0
+
+    cdef int on_opening(self, const uint8_t *data, size_t size) except -1:
+        if self.opening is None:
+            self.opening = self.settings.opener()
+        self.opening.receive(self, PyBytes_FromStringAndSize(<char *>data, size))
+        return 0
+
+    cdef int on_failed(self, object error) except -1:
+        if self.settings.failed_callback is not None:
+            self.settings.failed_callback(self, error)
+        return 0
+
+    cdef int on_handler_error(self) except -1:
+        return 0
