@@ -28,7 +28,7 @@ LAYERS = [
     {"url", "headers", "head", "headreader", "refusal", "handshake"},
     {"admission", "auth", "credentials", "entrance", "forwarded", "origin", "proxy", "session"},
     {"poller", "wheel", "files", "callback", "selector"},
-    {"loop", "settings"},
+    {"timetable", "loop", "settings"},
     {"transport", "upgrading", "endpoint"},
     {"descriptors", "signals", "listening", "listener", "tracing", "drain", "server", "client"},
     {"worker", "supervisor", "activation", "logs"},

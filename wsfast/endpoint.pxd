@@ -1,8 +1,9 @@
 """One socket, one connection and one handler: the only place where loop and protocol meet."""
 
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from wsfast.connection cimport Connection
+from wsfast.timetable cimport Times
 from wsfast.upgrading cimport CONNECTING, DONE, OPEN, OPENING, REFUSED, Phase, Upgrading
 
 # Phase and its values: how far the life of an endpoint is, see wsfast.upgrading.
@@ -15,6 +16,7 @@ cdef class Endpoint(Upgrading):
     # Subclass it and override on_message for a handler without Python objects.
     cdef EndpointConnection connection    # the protocol; None before the handshake is over
     cdef bint closing                     # the deadline for the end is set
+    cdef Times times                      # when what happened, for settings.timetable
     cdef readonly object request          # what opened it (Request, Accepted): in on_open only
     cdef readonly object subprotocol      # the negotiated one (str), or None
     cdef public object state              # for the application; wsfast never touches it
@@ -37,6 +39,11 @@ cdef class Endpoint(Upgrading):
     # sending: see Connection for messages and Close, Transport for raw bytes
 
     # private
+    cdef int begin_close(self, int close_code, str reason) except -1
+    cdef int watch(self) except -1        # set the deadline for what comes next while it is open
+    cdef int on_due(self) except -1
+    cdef int send_heartbeat(self, uint64_t now) except -1
+    cdef int give_up(self) except -1
     cdef bint is_open(self) except -1
     cdef bint overflows(self) except -1
     cdef bint control(self, int opcode, bytes payload) except -1

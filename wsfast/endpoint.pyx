@@ -23,9 +23,18 @@ from wsfast.connection cimport message_from
 from wsfast.frame cimport write_header
 from wsfast.loop cimport RECEIVE_BYTES
 from wsfast.mask cimport mask_in_place
-from wsfast.receiver cimport BINARY, PING, PONG, TEXT
+from wsfast.poller cimport clock_ns
+from wsfast.receiver cimport BINARY, CLOSE, PING, PONG, TEXT
 from wsfast.selector cimport HANGUP, READABLE, WRITABLE
 from wsfast.settings cimport Settings
+from wsfast.timetable cimport (
+    DEAD,
+    EXPIRED,
+    HEARTBEAT_BYTES,
+    IDLE,
+    PING_DUE,
+    Due,
+)
 from wsfast.upgrading cimport CONNECTING, DONE, OPEN, OPENING, REFUSED
 
 import logging
@@ -36,11 +45,17 @@ from wsfast.rfc6455 import CloseCode, State
 __all__ = ["Endpoint"]
 
 cdef enum:
+    FIN_BIT = 0x80
     LARGE_BYTES = 128 * 1024      # a payload from here on is sent from where it lies
 
 cdef double LINGER_SECONDS = 2.0  # how long a failed connection is drained
+cdef int NORMAL_CLOSURE = CloseCode.NORMAL_CLOSURE
+cdef int GOING_AWAY = CloseCode.GOING_AWAY
+cdef int ABNORMAL_CLOSURE = CloseCode.ABNORMAL_CLOSURE
 cdef int INTERNAL_ERROR = CloseCode.INTERNAL_ERROR
 cdef int INVALID_DATA = CloseCode.INVALID_FRAME_PAYLOAD_DATA
+
+cdef str PING_TIMEOUT = "keepalive ping timeout"
 
 _log = logging.getLogger("wsfast")
 
@@ -51,16 +66,27 @@ cdef class EndpointConnection(Connection):
     cdef int on_message(
         self, int opcode, const uint8_t *payload, size_t size, uint32_t key
     ) except -1:
-        return self.owner.on_message(opcode, payload, size, key)
+        cdef Endpoint owner = self.owner
+        owner.times.active = owner.times.heard
+        owner.settings.counters.messages_received += 1
+        return owner.on_message(opcode, payload, size, key)
 
     cdef int on_assembled(self, int opcode, bytes payload) except -1:
-        return self.owner.on_assembled(opcode, payload)
+        cdef Endpoint owner = self.owner
+        owner.times.active = owner.times.heard
+        owner.settings.counters.messages_received += 1
+        return owner.on_assembled(opcode, payload)
 
     cdef int on_ping(self, bytes payload) except -1:
         return self.owner.on_ping(payload)
 
     cdef int on_pong(self, bytes payload) except -1:
-        return self.owner.on_pong(payload)
+        cdef Endpoint owner = self.owner
+        if owner.settings.timetable.pong(
+            &owner.times, clock_ns(), <const uint8_t *>PyBytes_AS_STRING(payload), len(payload)
+        ):
+            return 0
+        return owner.on_pong(payload)
 
     cdef int on_close(self, int close_code, str reason) except -1:
         return self.owner.on_closed(close_code, reason)
@@ -74,6 +100,9 @@ cdef class EndpointConnection(Connection):
     cdef int write_frame(self, int first_byte, const uint8_t *payload, size_t size) except -1:
         cdef Endpoint owner = self.owner
         cdef Buffer cork = owner.loop.cork
+        if first_byte & (FIN_BIT | CLOSE) == FIN_BIT:  # not of a control frame, nor of a fragment
+            owner.times.active = owner.loop.selector.now_ns
+            owner.settings.counters.messages_sent += 1
         if size < LARGE_BYTES or not self.is_server or owner.output() is not cork:
             return Connection.write_frame(self, first_byte, payload, size)
         cork.end += write_header(cork.reserve(14), <uint8_t>first_byte, size, False, 0)
@@ -99,6 +128,11 @@ cdef class Endpoint(Upgrading):
         if self.connection is None:
             return State.CLOSED if self.phase == DONE else State.CONNECTING
         return self.connection.state
+
+    @property
+    def round_trip_seconds(self):
+        """From our last answered heartbeat to its pong, or None before the first one."""
+        return self.times.round_trip / 1e9 if self.times.round_trip else None
 
     cdef bint is_open(self) except -1:
         if self.phase == CONNECTING or self.phase == OPENING:
@@ -126,7 +160,9 @@ cdef class Endpoint(Upgrading):
 
     def ping(self, payload=b""):
         """Send a Ping of at most 125 bytes; returns and raises as `send` does."""
-        return self.control(PING, bytes(memoryview(payload)))
+        cdef bint sent = self.control(PING, bytes(memoryview(payload)))
+        self.settings.counters.pings_sent += sent
+        return sent
 
     def pong(self, payload=b""):
         """Send an unsolicited Pong of at most 125 bytes; returns and raises as `send` does."""
@@ -147,11 +183,15 @@ cdef class Endpoint(Upgrading):
             LocalProtocolError: code or reason must not be sent (RFC 6455 section 7.4).
         """
         if self.phase == OPEN:
-            self.connection.start_close(close_code, close_reason)
-            if self.blocked:  # no turn of ours may come before the deadline: set it now
-                self.settle()
+            self.begin_close(close_code, close_reason)
         elif self.phase == CONNECTING or self.phase == OPENING:
             self.fail_opening(ConnectFailed("closed before the opening handshake was over"))
+
+    cdef int begin_close(self, int close_code, str reason) except -1:
+        self.connection.start_close(close_code, reason)
+        if self.blocked:  # no turn of ours may come before the deadline: set it now
+            self.settle()
+        return 0
 
     def disconnect(self):
         """Close the socket at once, without a closing handshake: on_close comes with 1006."""
@@ -184,7 +224,9 @@ cdef class Endpoint(Upgrading):
         self.connection.owner = self
         self.opening = None
         self.phase = OPEN
-        self.loop.selector.clear_deadline(self)
+        settings.counters.opened += 1
+        settings.timetable.begin(&self.times, clock_ns())
+        self.watch()
         self.on_opened()
         self.request = None
         if size and self.phase == OPEN:
@@ -218,6 +260,7 @@ cdef class Endpoint(Upgrading):
         if self.phase == CONNECTING:
             return self.finish_connect()
         if events & WRITABLE and self.blocked:
+            self.times.heard = self.loop.selector.now_ns  # it has acknowledged what it read
             self.flush_queue()
             self.settle()
         # A hang-up comes whatever was asked for: paused, what is left waits, and so does the end.
@@ -227,6 +270,8 @@ cdef class Endpoint(Upgrading):
         size = self.receive(incoming)
         if size <= 0:
             return self.on_no_bytes(size)
+        self.times.heard = self.loop.selector.now_ns
+        self.settings.counters.bytes_received += <size_t>size
         if size == RECEIVE_BYTES or events & HANGUP:
             self.loop.selector.ask_again(self)
         return self.take_turn(incoming.data, size)
@@ -234,6 +279,8 @@ cdef class Endpoint(Upgrading):
     cdef int on_deadline(self) except -1:
         if self.phase == CONNECTING or self.phase == OPENING:
             return self.on_opening_deadline()
+        if self.phase == OPEN and not self.closing:
+            return self.on_due()
         return self.abort()
 
     cdef int on_turn_end(self) except -1:
@@ -368,6 +415,52 @@ cdef class Endpoint(Upgrading):
                 self.on_handler_error()
         return 0
 
+    # --- time ------------------------------------------------------------------------------
+
+    cdef int watch(self) except -1:
+        cdef uint64_t now = clock_ns()
+        cdef uint64_t again = 0
+        self.settings.timetable.look(&self.times, now, &again)
+        if not again:
+            return self.loop.selector.clear_deadline(self)
+        return self.loop.selector.set_deadline(self, (again - min(now, again)) / 1e9)
+
+    cdef int on_due(self) except -1:
+        cdef uint64_t now = clock_ns()
+        cdef uint64_t again = 0
+        cdef Due due = self.settings.timetable.look(&self.times, now, &again)
+        if self.connection.close_sent or self.ended:
+            return self.settle()
+        if due == DEAD:
+            return self.give_up()
+        if due == IDLE:
+            self.settings.counters.idle_closed += 1
+            return self.begin_close(NORMAL_CLOSURE, "idle")
+        if due == EXPIRED:
+            self.settings.counters.lifetime_closed += 1
+            return self.begin_close(GOING_AWAY, "maximum lifetime")
+        if due == PING_DUE:
+            self.send_heartbeat(now)
+        return self.watch()
+
+    cdef int send_heartbeat(self, uint64_t now) except -1:
+        cdef uint8_t payload[HEARTBEAT_BYTES]
+        self.settings.timetable.ping(&self.times, now, payload)
+        self.settings.counters.pings_sent += 1
+        return self.connection.send_control(PING, payload, HEARTBEAT_BYTES)
+
+    cdef int give_up(self) except -1:
+        """Nothing came after a heartbeat: a last Close, and the end without waiting for its own.
+
+        No Close of the peer came, so on_close gets 1006 (RFC 6455 7.1.5), and our reason.
+        """
+        self.settings.counters.dead_peers += 1
+        self.connection.start_close(INTERNAL_ERROR, PING_TIMEOUT)
+        if not self.blocked:
+            self.flush_queue()
+        self.connection.finish(ABNORMAL_CLOSURE, PING_TIMEOUT)
+        return self.abort()
+
     # --- the end ---------------------------------------------------------------------------
 
     cdef int settle(self) except -1:
@@ -392,6 +485,8 @@ cdef class Endpoint(Upgrading):
         return 0
 
     cdef int on_detached(self) except -1:
+        if self.connection is not None:
+            self.settings.counters.closed += 1
         self.phase = DONE
         self.opening = None
         self.request = None

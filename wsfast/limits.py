@@ -55,7 +55,8 @@ class Limits:
             never.
         ping_jitter: the share by which each interval is varied at random, both ways.
         dead_after_seconds: after a ping without any received bytes for so long, the connection is
-            given up: 1011, "keepalive ping timeout"; 0 or None: never.
+            given up: a last Close with 1011, "keepalive ping timeout", and the end of TCP;
+            on_close gets 1006 (RFC 6455 7.1.5) with that reason. 0 or None: never.
         idle_seconds: without a message either way for so long, the connection is closed with 1000,
             "idle"; pings and pongs are no messages. 0 or None: never.
         lifetime_seconds: the longest that a connection stays open; then it is closed with 1001,

@@ -1,6 +1,25 @@
 """What all endpoints of one server, or of one client, share."""
 
+from libc.stdint cimport uint64_t
+
 from wsfast.loop cimport Loop
+from wsfast.timetable cimport Timetable
+
+
+cdef struct Counters:                     # of all endpoints; the names are those of `stats`
+    uint64_t accepted                     # sockets: accepted, or connecting (clients)
+    uint64_t opened                       # opening handshakes that succeeded
+    uint64_t refused                      # ... that were answered with a refusal
+    uint64_t failed                       # ... that came to nothing otherwise
+    uint64_t closed                       # connections that were open and ended
+    uint64_t messages_received
+    uint64_t messages_sent
+    uint64_t bytes_received               # on the wire, opening handshakes included
+    uint64_t bytes_sent
+    uint64_t pings_sent                   # heartbeats, and those of the application
+    uint64_t dead_peers                   # given up: no byte came after a heartbeat
+    uint64_t idle_closed                  # closed because no message went either way
+    uint64_t lifetime_closed              # closed because they were open for so long
 
 
 cdef class Settings:
@@ -10,6 +29,8 @@ cdef class Settings:
     cdef readonly bint views              # binary messages as memoryview, not bytes
     cdef readonly object opener           # makes the handshake of an endpoint: opener() -> object
     cdef readonly set endpoints           # those with a socket
+    cdef Timetable timetable              # when an open one is pinged, given up, closed
+    cdef Counters counters                # what happened so far
     cdef size_t high_water_bytes          # queued bytes above which reading stops
     cdef size_t low_water_bytes           # ... and at or below which it goes on
     cdef size_t max_queue_bytes           # queued bytes above which a further send aborts

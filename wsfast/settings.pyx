@@ -20,7 +20,8 @@ cdef class Settings:
         role: `Role.SERVER` or `Role.CLIENT`.
         handler: any object; of its methods on_open(ws), on_message(ws, message),
             on_close(ws, close_code, close_reason), on_ping(ws, payload), on_pong(ws, payload),
-            on_drain(ws) and on_connect_failed(ws, error) those that it has are called.
+            on_drain(ws) and on_connect_failed(ws, error) those that it has are called. Pongs that
+            answer our own heartbeats do not come to on_pong.
         opener: called without arguments for each connection; returns its opening handshake, an
             object with start(endpoint), receive(endpoint, data) and receive_eof(endpoint).
         limits: `Limits`. A client never stops reading at the high-water mark: two ends that both
@@ -44,8 +45,14 @@ cdef class Settings:
         self.max_queue_bytes = limits.max_queue_bytes
         self.opening_seconds = limits.opening_seconds
         self.closing_seconds = limits.closing_seconds
+        self.timetable = Timetable(limits)
         self.endpoints = set()
         self.take_methods(handler)
+
+    @property
+    def stats(self):
+        """What happened so far, as a new dict of ints by name: accepted, opened, bytes_sent ..."""
+        return self.counters
 
     cdef int take_methods(self, handler) except -1:
         self.open_callback = getattr(handler, "on_open", None)

@@ -136,6 +136,7 @@ cdef class Transport(Stream):
         cdef Py_ssize_t sent = ws_send_two(self.fd, cork.data, held, <void *>payload, size)
         sent = taken(self.fd, sent, held + size)
         cork.end = 0
+        self.settings.counters.bytes_sent += <size_t>sent
         if <size_t>sent < held:
             self.enqueue(cork.data + sent, held - sent)
             return self.enqueue(payload, size)
@@ -149,6 +150,7 @@ cdef class Transport(Stream):
         cork.end = 0
         if size and self.fd >= 0:
             sent = transmit(self.fd, cork.data, size)
+            self.settings.counters.bytes_sent += <size_t>sent
             self.enqueue(cork.data + sent, size - sent)
         elif self.blocked:
             self.update_interest()  # this turn's went to the queue: it may be above high water now
@@ -168,10 +170,13 @@ cdef class Transport(Stream):
 
     cdef int flush_queue(self) except -1:
         cdef Buffer queue = self.queue
+        cdef size_t sent
         if queue is not None:
             if self.queued() > self.settings.high_water_bytes:
                 self.paused = True  # whoever saw so much waits for on_drained
-            queue.consume(transmit(self.fd, queue.data + queue.start, queue.end - queue.start))
+            sent = transmit(self.fd, queue.data + queue.start, queue.end - queue.start)
+            self.settings.counters.bytes_sent += sent
+            queue.consume(sent)
             self.blocked = queue.end != queue.start
             if not self.blocked:
                 self.queue = None

@@ -66,6 +66,7 @@ cdef class Upgrading(Transport):
         self.write(response)
         self.opening = None
         self.phase = REFUSED
+        self.settings.counters.refused += 1
 
     # --- life ------------------------------------------------------------------------------
 
@@ -74,6 +75,7 @@ cdef class Upgrading(Transport):
         self.loop.selector.add_stream(self, fd, interest)
         self.phase = phase
         self.settings.endpoints.add(self)
+        self.settings.counters.accepted += 1
         self.loop.selector.set_deadline(self, self.settings.opening_seconds)
         return 0
 
@@ -89,6 +91,8 @@ cdef class Upgrading(Transport):
         return self.update_interest()
 
     cdef int fail_opening(self, object error) except -1:
+        if self.fd >= 0:
+            self.settings.counters.failed += 1
         self.close_socket()
         try:
             return self.on_failed(error)

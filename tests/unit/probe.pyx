@@ -1,14 +1,15 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
 # (a copy of each size is checked by the caller)
-"""What only C sees of Buffer, Receiver and Connection, opened for the tests."""
+"""What only C sees of Buffer, Receiver, Connection and Timetable, opened for the tests."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from wsfast.buffer cimport Buffer
 from wsfast.connection cimport Connection, message_from
 from wsfast.receiver cimport Receiver
+from wsfast.timetable cimport HEARTBEAT_BYTES, Times, Timetable
 
 
 cdef class Probe:
@@ -130,3 +131,56 @@ def message(int opcode, bytes payload, bytes masking_key):
     return message_from(
         opcode, <const uint8_t *>PyBytes_AS_STRING(payload), <size_t>len(payload), key
     )
+
+
+cdef class Watched:
+    """The times of one connection, with the test's own clock, in ns."""
+
+    cdef Timetable timetable
+    cdef Times times
+
+    def __init__(self, limits, uint64_t now):
+        self.timetable = Timetable(limits)
+        self.timetable.begin(&self.times, now)
+
+    @property
+    def seen(self):
+        """The fields of Times, as a dict."""
+        return self.times
+
+    def hear(self, uint64_t now):
+        self.times.heard = now
+
+    def act(self, uint64_t now):
+        self.times.active = now
+
+    def look(self, uint64_t now):
+        """What is due, and when to look again."""
+        cdef uint64_t again = 0
+        due = self.timetable.look(&self.times, now, &again)
+        return ("nothing", "ping", "dead", "idle", "expired")[<int>due], again
+
+    def ping(self, uint64_t now):
+        cdef uint8_t payload[HEARTBEAT_BYTES]
+        self.timetable.ping(&self.times, now, payload)
+        return PyBytes_FromStringAndSize(<const char *>payload, HEARTBEAT_BYTES)
+
+    def pong(self, uint64_t now, bytes payload):
+        return bool(
+            self.timetable.pong(
+                &self.times, now, <const uint8_t *>PyBytes_AS_STRING(payload), len(payload)
+            )
+        )
+
+
+def first_looks(limits, int count, uint64_t now):
+    """When each of so many connections, opened at once, is looked at first."""
+    cdef Timetable timetable = Timetable(limits)
+    cdef Times times
+    cdef uint64_t again = 0
+    firsts = []
+    for _ in range(count):
+        timetable.begin(&times, now)
+        timetable.look(&times, now, &again)
+        firsts.append(again)
+    return firsts

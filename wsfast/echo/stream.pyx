@@ -48,6 +48,7 @@ cdef class EchoEndpoint(Endpoint):
         target += write_header(target, <uint8_t>(FIN_BIT | opcode), size, False, 0)
         mask_copy(target, payload, size, key)
         out.end = target + size - out.data
+        self.settings.counters.messages_sent += 1
         return 0
 
     cdef int on_assembled(self, int opcode, bytes payload) except -1:
