@@ -12,6 +12,9 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
+import select
+import selectors
+import socket
 import sys
 import time
 from collections.abc import Sequence
@@ -19,17 +22,22 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple
 
-from wsfast.client import connect
-from wsfast.endpoint import Endpoint
+from wsfast.callback import CallbackStream
+from wsfast.echo.limits import raise_descriptor_limit
 from wsfast.limits import Limits
-from wsfast.loop import Loop
 from wsfast.server import Server
 
 __all__ = ["Cost", "main"]
 
 SERVER_CPU, CLIENT_CPU = 0, 1
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-BATCH = 200
+EACH_SOURCE = 10_000
+#: Linux: choose the source port at connect(), where only the pair of addresses must be unique.
+IP_BIND_ADDRESS_NO_PORT = 24
+REQUEST = (
+    b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
 
 #: What issue 5 asks for.
 MAX_SHARE = 0.01
@@ -50,22 +58,6 @@ class Cost(NamedTuple):
     pings: int
 
 
-class Silent:
-    """A handler that only counts; pings are answered by the engine."""
-
-    def __init__(self) -> None:
-        self.opened = self.ended = 0
-
-    def on_open(self, ws: Endpoint) -> None:
-        self.opened += 1
-
-    def on_close(self, ws: Endpoint, close_code: int, close_reason: str) -> None:
-        self.ended += 1
-
-    def on_connect_failed(self, ws: Endpoint, error: Exception) -> None:
-        self.ended += 1
-
-
 def resident() -> int:
     """Bytes of memory that this process holds (VmRSS)."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE_BYTES
@@ -74,33 +66,60 @@ def resident() -> int:
 def serve(pipe: Connection, interval: float | None) -> None:
     """The server process: tells its port, then on each request its counters."""
     os.sched_setaffinity(0, {SERVER_CPU})
+    raise_descriptor_limit()
     limits = Limits(ping_interval_seconds=interval)
-    server = Server(Silent(), "127.0.0.1", 0, origins=None, limits=limits)
+    server = Server(object(), "127.0.0.1", 0, origins=None, limits=limits)
     pipe.send(server.addresses[0][1])
-    while True:
-        server.loop.run_while(lambda: not pipe.poll(), 0.5)
-        if pipe.poll():
-            if pipe.recv() is None:
-                os._exit(0)
-            stats = server.settings.stats
-            pipe.send((resident(), time.process_time(), stats["opened"], stats["pings_sent"]))
+
+    def answer(events: int) -> None:
+        if pipe.recv() is None:
+            os._exit(0)
+        stats = server.settings.stats
+        pipe.send((resident(), time.process_time(), stats["opened"], stats["pings_sent"]))
+
+    CallbackStream(server.loop.selector, pipe.fileno(), selectors.EVENT_READ, answer)
+    server.loop.run()
+
+
+def open_one(port: int, n: int) -> socket.socket:
+    """A connection past its opening handshake; its port is chosen when the address is known."""
+    opened = socket.socket()
+    opened.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+    opened.bind((f"127.0.1.{1 + n // EACH_SOURCE}", 0))
+    opened.connect(("127.0.0.1", port))
+    opened.sendall(REQUEST)
+    answer = opened.recv(4096)
+    if not answer.startswith(b"HTTP/1.1 101 ") or not answer.endswith(b"\r\n\r\n"):
+        raise RuntimeError(f"the server answered {answer!r}")
+    return opened
+
+
+def answer_ping(held: socket.socket) -> bool:
+    """Answer the heartbeat that came, with a mask of zeros; False if it was something else."""
+    ping = held.recv(4096)
+    if ping[:2] != b"\x89\x08" or len(ping) != 10:
+        return False
+    held.send(b"\x8a\x88\0\0\0\0" + ping[2:])
+    return True
 
 
 def hold(pipe: Connection, port: int, connections: int) -> None:
     """The client process: opens all connections, says so, and answers pings until told to end."""
     os.sched_setaffinity(0, {CLIENT_CPU})
-    loop, limits = Loop(), Limits(ping_interval_seconds=None, opening_seconds=60)
-    url = f"ws://127.0.0.1:{port}/"
-    handler, held = Silent(), []
+    raise_descriptor_limit()
+    poll = select.epoll()
+    held = {}
     for n in range(connections):
-        held.append(connect(url, handler, loop=loop, limits=limits))
-        if n % BATCH == 0:
-            loop.selector.select(0)
-    loop.run_while(lambda: handler.opened + handler.ended < connections, 60)
-    pipe.send(handler.opened - handler.ended)
+        opened = open_one(port, n)
+        held[opened.fileno()] = opened
+        poll.register(opened, select.EPOLLIN)
+    pipe.send(len(held))
     while not pipe.poll():
-        loop.run_while(lambda: not pipe.poll(), 0.5)
-    pipe.send(handler.opened - handler.ended)
+        for fd, _ in poll.poll(0.5):
+            if not answer_ping(held[fd]):
+                poll.unregister(fd)
+                held.pop(fd).close()
+    pipe.send(len(held))
     os._exit(0)
 
 

@@ -5,8 +5,8 @@
 
 A turn: the selector finds the socket readable, `on_ready` receives once into the loop's buffer,
 the connection walks the frames and calls the handler, what the handler sends gathers in the
-loop's cork, and the turn ends with one `send`. The sending half stands in wsfast.transport, the
-opening handshake in wsfast.upgrading.
+loop's cork, and the turn ends with one `send`. Below stand the socket (wsfast.transport), the
+opening handshake (wsfast.upgrading) and what a handler may do (wsfast.messaging).
 
 The end (RFC 6455 7.1.1): after both Close frames a server closes TCP first; a client waits for
 that. After we failed the connection the socket is shut down for writing and drained for a moment,
@@ -20,33 +20,22 @@ from libc.string cimport memcpy
 
 from wsfast.buffer cimport Buffer
 from wsfast.connection cimport message_from
-from wsfast.frame cimport write_header
 from wsfast.loop cimport RECEIVE_BYTES
 from wsfast.mask cimport mask_in_place
+from wsfast.messaging cimport EndpointConnection
 from wsfast.poller cimport clock_ns
-from wsfast.receiver cimport BINARY, CLOSE, PING, PONG, TEXT
+from wsfast.rates cimport BYTES
+from wsfast.receiver cimport BINARY, PING, TEXT
 from wsfast.selector cimport HANGUP, READABLE, WRITABLE
 from wsfast.settings cimport Settings
-from wsfast.timetable cimport (
-    DEAD,
-    EXPIRED,
-    HEARTBEAT_BYTES,
-    IDLE,
-    PING_DUE,
-    Due,
-)
+from wsfast.timetable cimport DEAD, EXPIRED, HEARTBEAT_BYTES, IDLE, PING_DUE, Due
 from wsfast.upgrading cimport CONNECTING, DONE, OPEN, OPENING, REFUSED
 
 import logging
 
-from wsfast.errors import ConnectFailed, LocalProtocolError
-from wsfast.rfc6455 import CloseCode, State
+from wsfast.rfc6455 import CloseCode
 
 __all__ = ["Endpoint"]
-
-cdef enum:
-    FIN_BIT = 0x80
-    LARGE_BYTES = 128 * 1024      # a payload from here on is sent from where it lies
 
 cdef double LINGER_SECONDS = 2.0  # how long a failed connection is drained
 cdef int NORMAL_CLOSURE = CloseCode.NORMAL_CLOSURE
@@ -60,56 +49,7 @@ cdef str PING_TIMEOUT = "keepalive ping timeout"
 _log = logging.getLogger("wsfast")
 
 
-cdef class EndpointConnection(Connection):
-    """The protocol of an endpoint: passes on what arrives, writes where the endpoint says."""
-
-    cdef int on_message(
-        self, int opcode, const uint8_t *payload, size_t size, uint32_t key
-    ) except -1:
-        cdef Endpoint owner = self.owner
-        owner.times.active = owner.times.heard
-        owner.settings.counters.messages_received += 1
-        return owner.on_message(opcode, payload, size, key)
-
-    cdef int on_assembled(self, int opcode, bytes payload) except -1:
-        cdef Endpoint owner = self.owner
-        owner.times.active = owner.times.heard
-        owner.settings.counters.messages_received += 1
-        return owner.on_assembled(opcode, payload)
-
-    cdef int on_ping(self, bytes payload) except -1:
-        return self.owner.on_ping(payload)
-
-    cdef int on_pong(self, bytes payload) except -1:
-        cdef Endpoint owner = self.owner
-        if owner.settings.timetable.pong(
-            &owner.times, clock_ns(), <const uint8_t *>PyBytes_AS_STRING(payload), len(payload)
-        ):
-            return 0
-        return owner.on_pong(payload)
-
-    cdef int on_close(self, int close_code, str reason) except -1:
-        return self.owner.on_closed(close_code, reason)
-
-    cdef Buffer output(self):
-        return self.owner.output()
-
-    cdef bint output_is_full(self) noexcept:
-        return self.owner.blocked
-
-    cdef int write_frame(self, int first_byte, const uint8_t *payload, size_t size) except -1:
-        cdef Endpoint owner = self.owner
-        cdef Buffer cork = owner.loop.cork
-        if first_byte & (FIN_BIT | CLOSE) == FIN_BIT:  # not of a control frame, nor of a fragment
-            owner.times.active = owner.loop.selector.now_ns
-            owner.settings.counters.messages_sent += 1
-        if size < LARGE_BYTES or not self.is_server or owner.output() is not cork:
-            return Connection.write_frame(self, first_byte, payload, size)
-        cork.end += write_header(cork.reserve(14), <uint8_t>first_byte, size, False, 0)
-        return owner.write_large(payload, size)
-
-
-cdef class Endpoint(Upgrading):
+cdef class Endpoint(Messaging):
     """One WebSocket connection on a loop: what a handler gets as `ws`.
 
     It belongs to the thread of its loop; another one goes through `selector.call_threadsafe`.
@@ -121,83 +61,6 @@ cdef class Endpoint(Upgrading):
     """
 
     # --- for Python ------------------------------------------------------------------------
-
-    @property
-    def ready_state(self):
-        """`State.CONNECTING`, `OPEN`, `CLOSING` or `CLOSED` (RFC 6455 section 4.1, 7.1)."""
-        if self.connection is None:
-            return State.CLOSED if self.phase == DONE else State.CONNECTING
-        return self.connection.state
-
-    @property
-    def round_trip_seconds(self):
-        """From our last answered heartbeat to its pong, or None before the first one."""
-        return self.times.round_trip / 1e9 if self.times.round_trip else None
-
-    cdef bint is_open(self) except -1:
-        if self.phase == CONNECTING or self.phase == OPENING:
-            raise LocalProtocolError("the connection is not open yet (RFC 6455 4.1)")
-        return (
-            self.phase == OPEN
-            and not self.connection.close_sent
-            and not self.connection.close_received
-        )
-
-    def send(self, message):
-        """Send a whole message: a str as text, a bytes-like object as binary.
-
-        Returns:
-            True if it is on its way, False if the connection is closing or closed.
-
-        Raises:
-            LocalProtocolError: the opening handshake is not over, or a ping exceeds 125 bytes.
-            TypeError, UnicodeEncodeError: the message is neither, or cannot be encoded.
-        """
-        if not self.is_open() or self.overflows():
-            return False
-        self.connection.send_message(message)
-        return True
-
-    def ping(self, payload=b""):
-        """Send a Ping of at most 125 bytes; returns and raises as `send` does."""
-        cdef bint sent = self.control(PING, bytes(memoryview(payload)))
-        self.settings.counters.pings_sent += sent
-        return sent
-
-    def pong(self, payload=b""):
-        """Send an unsolicited Pong of at most 125 bytes; returns and raises as `send` does."""
-        return self.control(PONG, bytes(memoryview(payload)))
-
-    cdef bint control(self, int opcode, bytes payload) except -1:
-        if not self.is_open() or self.overflows():
-            return False
-        self.connection.send_control(
-            opcode, <const uint8_t *>PyBytes_AS_STRING(payload), len(payload)
-        )
-        return True
-
-    def close(self, close_code=1000, close_reason=""):
-        """Start the closing handshake; a second call does nothing. Before opening it aborts.
-
-        Raises:
-            LocalProtocolError: code or reason must not be sent (RFC 6455 section 7.4).
-        """
-        if self.phase == OPEN:
-            self.begin_close(close_code, close_reason)
-        elif self.phase == CONNECTING or self.phase == OPENING:
-            self.fail_opening(ConnectFailed("closed before the opening handshake was over"))
-
-    cdef int begin_close(self, int close_code, str reason) except -1:
-        self.connection.start_close(close_code, reason)
-        if self.blocked:  # no turn of ours may come before the deadline: set it now
-            self.settle()
-        return 0
-
-    def disconnect(self):
-        """Close the socket at once, without a closing handshake: on_close comes with 1006."""
-        self.abort()
-
-    # --- for the opening handshake -----------------------------------------------------------
 
     def open(self, request, trailing, subprotocol=None, extension=None):
         """The opening handshake succeeded; `trailing` came behind it in the same segment.
@@ -226,6 +89,8 @@ cdef class Endpoint(Upgrading):
         self.phase = OPEN
         settings.counters.opened += 1
         settings.timetable.begin(&self.times, clock_ns())
+        if settings.rates is not None:
+            self.buckets = settings.rates.new_buckets(self.times.heard)
         self.watch()
         self.on_opened()
         self.request = None
@@ -244,13 +109,6 @@ cdef class Endpoint(Upgrading):
         finally:
             self.loop.incoming = held
         return 0
-
-    cdef int abort(self) except -1:
-        if self.phase == CONNECTING or self.phase == OPENING:
-            return self.fail_opening(ConnectFailed("aborted before the handshake was over"))
-        if self.connection is not None:
-            self.connection.receive_end()
-        return self.close_socket()
 
     cdef int on_ready(self, uint32_t events) except -1:
         # Reading stands here, not in a method of its own: every return behind a system call is
@@ -312,7 +170,8 @@ cdef class Endpoint(Upgrading):
         self.loop.turn = self
         try:
             if self.phase == OPEN:
-                self.connection.receive_bytes(data, size)
+                if self.buckets == NULL or not self.is_too_fast(BYTES, size):
+                    self.connection.receive_bytes(data, size)
             elif self.phase == OPENING:
                 self.on_opening(data, size)
         except Exception:
@@ -333,13 +192,6 @@ cdef class Endpoint(Upgrading):
         """The one place where a handler's exception ends: logged, and this connection fails."""
         _log.exception("a handler failed; its connection is closed with 1011")
         return self.fail_internally()
-
-    cdef int fail_internally(self) except -1:
-        if self.phase == OPEN:
-            return self.connection.fail(INTERNAL_ERROR, "internal error")
-        if self.phase == OPENING:
-            return self.fail_opening(ConnectFailed("the opening handshake failed on our side"))
-        return 0
 
     # --- upcalls ---------------------------------------------------------------------------
 
@@ -389,30 +241,6 @@ cdef class Endpoint(Upgrading):
                 self.settings.close_callback(self, close_code, reason)
         except Exception:
             self.on_handler_error()
-        return 0
-
-    # --- sending ---------------------------------------------------------------------------
-
-    cdef bint overflows(self) except -1:
-        """Whether the peer reads so slowly that the connection had to be given up."""
-        if not self.blocked or self.queued() <= self.settings.max_queue_bytes:
-            return False
-        _log.warning("a peer left %d bytes unread; its connection is aborted", len(self.queue))
-        self.abort()
-        return True
-
-    cdef int on_drained(self) except -1:
-        """The peer has caught up: the pong that waited goes first."""
-        if self.phase != OPEN or self.connection.close_received:
-            return 0
-        if not self.blocked:
-            self.connection.write_pong()
-        if self.paused and self.settings.drain_callback is not None:
-            self.paused = False  # what the handler sends now counts anew
-            try:
-                self.settings.drain_callback(self)
-            except Exception:
-                self.on_handler_error()
         return 0
 
     # --- time ------------------------------------------------------------------------------

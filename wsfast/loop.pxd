@@ -16,5 +16,6 @@ cdef class Loop:
     cdef Buffer cork                      # what the endpoint whose turn it is has sent so far
     cdef Stream turn                      # that endpoint; None between turns
     cdef bint stopping                    # run() ends after this turn
+    cdef readonly size_t buffered_bytes   # what all endpoints together have queued
 
     cdef Buffer receive_buffer(self)      # an unpinned block of RECEIVE_BYTES

@@ -2,7 +2,9 @@
 
 from libc.stdint cimport uint64_t
 
+from wsfast.backlog cimport Policy
 from wsfast.loop cimport Loop
+from wsfast.rates cimport RateLimits
 from wsfast.timetable cimport Timetable
 
 
@@ -20,6 +22,10 @@ cdef struct Counters:                     # of all endpoints; the names are thos
     uint64_t dead_peers                   # given up: no byte came after a heartbeat
     uint64_t idle_closed                  # closed because no message went either way
     uint64_t lifetime_closed              # closed because they were open for so long
+    uint64_t dropped_messages             # that a slow peer did not read in time
+    uint64_t slow_closed                  # closed or aborted: a slow peer left too much unread
+    uint64_t over_budget                  # of these: all connections together had too much
+    uint64_t rate_limited                 # failed with 1008: the peer sent too fast
 
 
 cdef class Settings:
@@ -29,11 +35,14 @@ cdef class Settings:
     cdef readonly bint views              # binary messages as memoryview, not bytes
     cdef readonly object opener           # makes the handshake of an endpoint: opener() -> object
     cdef readonly set endpoints           # those with a socket
+    cdef RateLimits rates                 # how fast a peer may send; None: as it likes
     cdef Timetable timetable              # when an open one is pinged, given up, closed
     cdef Counters counters                # what happened so far
     cdef size_t high_water_bytes          # queued bytes above which reading stops
     cdef size_t low_water_bytes           # ... and at or below which it goes on
-    cdef size_t max_queue_bytes           # queued bytes above which a further send aborts
+    cdef size_t max_queue_bytes           # queued bytes above which the policy holds
+    cdef size_t max_buffered_bytes        # of all connections of the loop; 0: no limit
+    cdef Policy slow_consumer             # what becomes of what a slow peer does not read
     cdef double opening_seconds           # from accept or connect to the end of the handshake
     cdef double closing_seconds           # from our Close to the end of the connection
     cdef object open_callback             # the handler's methods, None where it has none

@@ -19,6 +19,7 @@ class Settings:
         *,
         limits: Limits = ...,
         views: bool = False,
+        slow_consumer: str = "wait",
     ) -> None: ...
     @property
     def loop(self) -> Loop: ...

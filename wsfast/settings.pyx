@@ -3,6 +3,7 @@
 
 cimport cython
 
+from wsfast.backlog import POLICIES
 from wsfast.limits import Limits
 from wsfast.rfc6455 import Role
 
@@ -28,13 +29,28 @@ cdef class Settings:
             did would wait for each other.
         views: hand binary messages on as memoryview of the receive buffer; such a view stays
             valid for as long as it is kept.
+        slow_consumer: what happens when a peer reads so slowly that more than max_queue_bytes
+            wait for it: "wait" (the next send aborts the connection), "close" (it closes it with
+            1013), "drop-oldest" (the oldest whole messages are dropped), "newest-per-key" (of the
+            messages sent with a key only the newest of each waits; if that is still too much,
+            1013).
     """
 
     def __init__(
-        self, Loop loop not None, role, handler, opener, *, limits=DEFAULTS, views=False
+        self,
+        Loop loop not None,
+        role,
+        handler,
+        opener,
+        *,
+        limits=DEFAULTS,
+        views=False,
+        slow_consumer="wait",
     ):
         if not isinstance(limits, Limits):
             raise TypeError(f"limits is {limits!r}, not a Limits")
+        if slow_consumer not in POLICIES:
+            raise ValueError(f"slow_consumer is {slow_consumer!r}, not one of {[*POLICIES]}")
         self.loop = loop
         self.role = Role(role)
         self.opener = opener
@@ -43,9 +59,12 @@ cdef class Settings:
         self.high_water_bytes = limits.high_water_bytes
         self.low_water_bytes = limits.low_water_bytes
         self.max_queue_bytes = limits.max_queue_bytes
+        self.max_buffered_bytes = limits.max_buffered_bytes or 0
+        self.slow_consumer = POLICIES[slow_consumer]
         self.opening_seconds = limits.opening_seconds
         self.closing_seconds = limits.closing_seconds
         self.timetable = Timetable(limits)
+        self.rates = RateLimits.of(limits)
         self.endpoints = set()
         self.take_methods(handler)
 

@@ -2,6 +2,7 @@
 
 from libc.stdint cimport uint8_t
 
+from wsfast.backlog cimport Backlog
 from wsfast.buffer cimport Buffer
 from wsfast.loop cimport Loop
 from wsfast.selector cimport Stream
@@ -12,6 +13,8 @@ cdef class Transport(Stream):
     cdef readonly Settings settings       # shared with its siblings
     cdef Loop loop                        # settings.loop, one step nearer
     cdef Buffer queue                     # bytes that wait to be sent; None: none
+    cdef Backlog backlog                  # messages that wait behind it; None: none
+    cdef size_t accounted                 # how much of both loop.buffered_bytes has
     cdef bint blocked                     # the kernel took less than all: waiting for WRITABLE
     cdef bint paused                      # reading stopped at the high-water mark
     cdef bint lingering                   # shut down for writing; what still comes is thrown away
@@ -25,6 +28,9 @@ cdef class Transport(Stream):
     cdef int flush_cork(self) except -1   # send what was gathered in this turn
     cdef int flush_queue(self) except -1  # send what was gathered outside of it, or left over
     cdef size_t queued(self) noexcept     # bytes in the queue
+    cdef size_t held(self) noexcept       # bytes in queue and backlog
+    cdef void account(self) noexcept      # after they changed
+    cdef bint over_budget(self) noexcept  # all connections of the loop hold too much
 
     # receiving
     cdef Py_ssize_t receive(self, Buffer incoming) except? -1     # 0: the end; -1: errno says

@@ -74,7 +74,7 @@ cdef class Transport(Stream):
     @property
     def buffered_bytes(self):
         """Bytes that wait until the peer reads."""
-        return self.queued()
+        return self.held()
 
     @property
     def remote_address(self):
@@ -106,6 +106,18 @@ cdef class Transport(Stream):
 
     cdef size_t queued(self) noexcept:
         return 0 if self.queue is None else self.queue.end - self.queue.start
+
+    cdef size_t held(self) noexcept:
+        return self.queued() + (0 if self.backlog is None else self.backlog.bytes)
+
+    cdef void account(self) noexcept:
+        cdef size_t held = self.held()
+        self.loop.buffered_bytes += held - self.accounted  # modulo 2**64, so also downwards
+        self.accounted = held
+
+    cdef bint over_budget(self) noexcept:
+        cdef size_t most = self.settings.max_buffered_bytes
+        return most != 0 and self.loop.buffered_bytes > most
 
     # --- receiving -------------------------------------------------------------------------
 
@@ -190,10 +202,12 @@ cdef class Transport(Stream):
         return 0
 
     cdef int update_interest(self) except -1:
-        cdef size_t held = self.queued()
+        cdef size_t held
         if self.fd < 0:
             return 0
-        if held > self.settings.high_water_bytes:
+        self.account()
+        held = self.accounted
+        if held > self.settings.high_water_bytes or (held and self.over_budget()):
             self.paused = True
         elif held <= self.settings.low_water_bytes:
             self.paused = False
@@ -219,6 +233,8 @@ cdef class Transport(Stream):
             self.loop.selector.remove_stream(self)
             close(fd)
             self.queue = None
+            self.backlog = None
+            self.account()
             callback, self.closed_callback = self.closed_callback, None
             if callback is not None:
                 callback()
