@@ -263,8 +263,8 @@ class Peer:
 class Net:
     """A loop, and everything that a test put on it."""
 
-    def __init__(self, selector: EpollSelector | None = None) -> None:
-        self.loop = Loop(selector)
+    def __init__(self, selector: EpollSelector | None = None, **options: Any) -> None:
+        self.loop = Loop(selector, **options)
         self.servers: list[Server] = []
         self.clients: list[Endpoint] = []
         self.peers: list[Peer] = []
@@ -296,7 +296,7 @@ class Net:
 
     def url(self, server: Server) -> str:
         host, port = server.addresses[0][:2]
-        return f"ws://{host}:{port}/"
+        return f"ws{'s' * (server.tls is not None)}://{host}:{port}/"
 
     def client(self, server: Server, handler: object, **options: Any) -> Endpoint:
         """Our own client on the same loop; not yet open."""

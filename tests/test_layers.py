@@ -28,6 +28,7 @@ LAYERS = [
     {"url", "headers", "head", "headreader", "refusal", "handshake"},
     {"admission", "auth", "credentials", "entrance", "forwarded", "origin", "proxy", "session"},
     {"poller", "wheel", "files", "callback", "selector"},
+    {"tls", "tlsbudget", "tlsconfig"},
     {"timetable", "rates", "backlog", "loop", "settings"},
     {"transport", "upgrading", "messaging", "endpoint"},
     {"descriptors", "signals", "listening", "listener", "tracing", "drain", "server", "client"},

@@ -5,15 +5,17 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import ssl
 from typing import Any
 
 from wsfast.endpoint import Endpoint
-from wsfast.errors import ConnectFailed, HandshakeRefused
+from wsfast.errors import ConnectFailed, HandshakeRefused, LocalProtocolError
 from wsfast.handshake import Accepted, ClientHandshake, Rejected
 from wsfast.limits import Limits
 from wsfast.loop import Loop
 from wsfast.rfc6455 import Role
 from wsfast.settings import Settings
+from wsfast.tlsconfig import TlsClient
 
 __all__ = ["connect"]
 
@@ -115,10 +117,11 @@ def connect(
     loop: Loop | None = None,
     local_address: tuple[str, int] | None = None,
     limits: Limits = _DEFAULTS,
+    tls: TlsClient | ssl.SSLContext | None = None,
     endpoint: type[Endpoint] = Endpoint,
     **options: Any,
 ) -> Endpoint:
-    """Connect to a ws:// URL.
+    """Connect to a ws:// or wss:// URL.
 
     The addresses that the host resolves to are tried one after the other. Without a loop this
     runs one until the connection has ended: the handler does everything. With a loop it returns
@@ -130,6 +133,8 @@ def connect(
             if the connection does not open.
         loop: the `Loop` to live on.
         local_address: (host, port) to connect from.
+        tls: for wss://, a `TlsClient` or an `ssl.SSLContext`; None verifies the server against
+            the authorities of the system.
         endpoint: `Endpoint` or a subclass that handles messages in C.
         limits: `Limits` of the connection.
         options: headers, cookies, origin, subprotocols and extensions go to
@@ -141,7 +146,8 @@ def connect(
     Raises:
         InvalidURL, LocalProtocolError: the URL or an option breaks a rule.
         ConnectFailed: the address cannot be resolved; without a loop, also whatever else kept the
-            connection from opening; `HandshakeRefused`, a subclass, has the server's answer.
+            connection from opening; of its subclasses `TlsFailed` says what was wrong with TLS or
+            with the certificate, `HandshakeRefused` has the server's answer.
     """
     opening = {name: options.pop(name) for name in _HANDSHAKE_OPTIONS & options.keys()}
     handshake = ClientHandshake(
@@ -149,7 +155,9 @@ def connect(
     )
     options["limits"] = limits
     if handshake.secure:
-        raise ConnectFailed(f"{url}: wss:// is not supported yet, ws:// is")
+        options["make_session"] = TlsClient.of(tls).sessions_for(handshake.host)
+    elif tls is not None:
+        raise LocalProtocolError("tls goes with wss://, and the URL is ws:// (RFC 6455 section 3)")
     if loop is not None:
         return _start(handshake, handler, loop, local_address, endpoint, options)[0]
     loop = Loop()

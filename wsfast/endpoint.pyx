@@ -142,6 +142,8 @@ cdef class Endpoint(Messaging):
         return self.abort()
 
     cdef int on_turn_end(self) except -1:
+        if self.session is not None and self.session.is_over() and not self.ended:
+            self.on_no_bytes(self.session_over())
         if self.fd >= 0 and not self.blocked:
             self.flush_queue()
             self.settle()

@@ -8,6 +8,7 @@ __all__ = [
     "HandshakeRefused",
     "InvalidURL",
     "LocalProtocolError",
+    "TlsFailed",
     "WebSocketError",
 ]
 
@@ -49,6 +50,26 @@ class HandshakeRefused(ConnectFailed):
         self.status = status
         self.headers = headers or []
         self.body = body
+
+
+class TlsFailed(ConnectFailed):
+    """The TLS handshake came to nothing; the message names the cause.
+
+    Attributes:
+        reason: OpenSSL's name of it, as "CERTIFICATE_VERIFY_FAILED" or
+            "TLSV1_ALERT_UNKNOWN_CA" (an alert is what the peer said), or "".
+        verify_message: what is wrong with the peer's certificate, as "certificate has expired",
+            or "".
+    """
+
+    def __init__(self, cause: Exception) -> None:
+        self.reason: str = getattr(cause, "reason", None) or ""
+        self.verify_message: str = getattr(cause, "verify_message", None) or ""
+        text = self.reason.replace("_", " ").lower() or str(cause)
+        if self.verify_message:
+            text += f": {self.verify_message}"
+        super().__init__(f"TLS failed: {text}")
+        self.__cause__ = cause
 
 
 class ExtensionFailed(WebSocketError):

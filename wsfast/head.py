@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import urllib.parse
+from typing import Any
 
 from wsfast.headers import (
     Extension,
@@ -52,6 +53,7 @@ class Request(_Fields):
             it came over a Unix socket.
         scheme: what the client spoke, "http" or "https" as a rule, if a trusted proxy said so.
         forwarded_host: the authority that the client asked for, if a trusted proxy said so.
+        tls: the `TlsSession` that it came over (version, alpn, peer_certificate ...), or None.
     """
 
     method: str
@@ -63,6 +65,7 @@ class Request(_Fields):
     client_address: tuple[str, int] | None = dataclasses.field(default=None, kw_only=True)
     scheme: str | None = dataclasses.field(default=None, kw_only=True)
     forwarded_host: str | None = dataclasses.field(default=None, kw_only=True)
+    tls: Any = dataclasses.field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         resource = self.target
@@ -70,6 +73,11 @@ class Request(_Fields):
             resource = _ABSOLUTE_FORM.sub("", resource, count=1)
         path, _, self.query = resource.partition("?")
         self.path = path or "/"
+
+    @property
+    def secure(self) -> bool:
+        """Whether the client spoke TLS, with us or with a trusted proxy that says so."""
+        return self.tls is not None or self.scheme in ("https", "wss")
 
     @property
     def decoded_path(self) -> str:

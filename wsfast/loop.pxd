@@ -4,6 +4,7 @@ from libc.stdint cimport uint8_t
 
 from wsfast.buffer cimport Buffer
 from wsfast.selector cimport EpollSelector, Stream
+from wsfast.tlsbudget cimport TlsBudget
 
 cdef enum:
     RECEIVE_BYTES = 256 * 1024    # at most so much is read from a socket in one turn
@@ -15,6 +16,7 @@ cdef class Loop:
     cdef Buffer incoming                  # one read at a time lands here
     cdef Buffer cork                      # what the endpoint whose turn it is has sent so far
     cdef Stream turn                      # that endpoint; None between turns
+    cdef TlsBudget handshakes             # TLS handshakes share the turns by it
     cdef bint stopping                    # run() ends after this turn
     cdef readonly size_t buffered_bytes   # what all endpoints together have queued
 

@@ -10,6 +10,8 @@ system call when the turn ends.
 
 cimport cython
 
+from wsfast.tlsbudget cimport TlsBudget
+
 __all__ = ["Loop"]
 
 
@@ -20,11 +22,22 @@ cdef class Loop:
     Args:
         selector: an `EpollSelector`, or None to make one. Hosted elsewhere (as asyncio's own
             selector, or polled by its descriptor), `run` is not needed.
+        handshakes_per_turn: steps of TLS handshakes that one turn may take, so that a storm of
+            new connections does not stop those that are open.
+
+    Raises:
+        ValueError: `handshakes_per_turn` is not in 1..2**31-1.
     """
 
-    def __init__(self, EpollSelector selector=None):
+    def __init__(self, EpollSelector selector=None, *, handshakes_per_turn=16):
         self.selector = EpollSelector() if selector is None else selector
+        self.handshakes = TlsBudget(self.selector, handshakes_per_turn)
         self.cork = Buffer()
+
+    @property
+    def waiting_handshakes(self):
+        """How many TLS handshakes wait for a later turn."""
+        return self.handshakes.waiting_handshakes
 
     cdef Buffer receive_buffer(self):
         if self.incoming is None or self.incoming.exports:

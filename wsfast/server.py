@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import socket
+import ssl
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
@@ -25,6 +26,7 @@ from wsfast.proxy import ProxyFault
 from wsfast.rfc6455 import CloseCode, Role
 from wsfast.settings import Settings
 from wsfast.signals import on_signals
+from wsfast.tlsconfig import TlsServer
 from wsfast.tracing import traced_handler, traced_opener
 
 __all__ = ["Server", "serve"]
@@ -55,6 +57,8 @@ class _Opening:
         request = None if passed is None else self._handshake.receive(passed)
         if request is None:
             return
+        if isinstance(request, Request):
+            request.tls = endpoint.tls
         try:
             refusal = request if isinstance(request, Refusal) else None
             if isinstance(request, Request):
@@ -96,6 +100,7 @@ class Server:
             same origin, and whatever is no browser. "any" lets in every page: then any page on the
             web can use this server with the rights of whoever looks at it (section 10.2).
         proxy_protocol, trusted_proxies: which proxies say who comes, see `Entrance`.
+        tls: a `TlsServer`, or an `ssl.SSLContext`, for wss://; None for ws://.
         endpoint: `Endpoint` or a subclass that handles messages in C.
         tracers: objects with methods of `tracing.Tracer`, as `logs.AccessLog`.
         limits: `Limits` of the server and its connections.
@@ -121,6 +126,7 @@ class Server:
         backlog: int = 4096,
         subprotocols: Sequence[str] = (),
         origins: Collection[str | None] | str = ("same", None),
+        tls: TlsServer | ssl.SSLContext | None = None,
         limits: Limits = _DEFAULTS,
         proxy_protocol: bool = False,
         trusted_proxies: TrustedProxies | Collection[str] | str = (),
@@ -138,9 +144,23 @@ class Server:
         self._on_request: Callable[[Request], Refusal | None] | None = getattr(
             handler, "on_request", None
         )
+        self.tls = None if tls is None else TlsServer.of(tls)
+        if self.tls is not None and proxy_protocol:
+            raise ValueError(
+                "proxy_protocol and tls: a PROXY header stands in front of the TLS handshake, "
+                "where it is not read; end TLS in the proxy, or let it forward the address"
+            )
         opener = traced_opener(lambda: _Opening(self), tracers)
         handler = traced_handler(handler, tracers)
-        self.settings = Settings(self.loop, Role.SERVER, handler, opener, limits=limits, **options)
+        self.settings = Settings(
+            self.loop,
+            Role.SERVER,
+            handler,
+            opener,
+            limits=limits,
+            make_session=None if self.tls is None else self.tls.open_session,
+            **options,
+        )
         self._listeners = [
             Listener(self.settings, listening, endpoint)
             for listening in (

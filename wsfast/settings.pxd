@@ -34,6 +34,7 @@ cdef class Settings:
     cdef readonly object limits           # limits.Limits; what C reads of it stands below
     cdef readonly bint views              # binary messages as memoryview, not bytes
     cdef readonly object opener           # makes the handshake of an endpoint: opener() -> object
+    cdef readonly object make_session     # makes the TLS session of an endpoint; None: plain
     cdef readonly set endpoints           # those with a socket
     cdef RateLimits rates                 # how fast a peer may send; None: as it likes
     cdef Timetable timetable              # when an open one is pinged, given up, closed

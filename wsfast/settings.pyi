@@ -5,6 +5,7 @@ from wsfast.endpoint import Endpoint
 from wsfast.limits import Limits
 from wsfast.loop import Loop
 from wsfast.rfc6455 import Role
+from wsfast.tls import TlsSession
 
 __all__ = ["Settings"]
 
@@ -20,6 +21,7 @@ class Settings:
         limits: Limits = ...,
         views: bool = False,
         slow_consumer: str = "wait",
+        make_session: Callable[[], TlsSession] | None = None,
     ) -> None: ...
     @property
     def loop(self) -> Loop: ...
@@ -31,6 +33,8 @@ class Settings:
     def views(self) -> bool: ...
     @property
     def opener(self) -> Callable[[], Any]: ...
+    @property
+    def make_session(self) -> Callable[[], TlsSession] | None: ...
     @property
     def stats(self) -> dict[str, int]: ...
     @property

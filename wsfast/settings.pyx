@@ -34,6 +34,8 @@ cdef class Settings:
             1013), "drop-oldest" (the oldest whole messages are dropped), "newest-per-key" (of the
             messages sent with a key only the newest of each waits; if that is still too much,
             1013).
+        make_session: called without arguments for each connection; returns its `TlsSession`. None
+            for plain TCP.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ cdef class Settings:
         limits=DEFAULTS,
         views=False,
         slow_consumer="wait",
+        make_session=None,
     ):
         if not isinstance(limits, Limits):
             raise TypeError(f"limits is {limits!r}, not a Limits")
@@ -55,6 +58,7 @@ cdef class Settings:
         self.role = Role(role)
         self.opener = opener
         self.limits = limits
+        self.make_session = make_session
         self.views = views
         self.high_water_bytes = limits.high_water_bytes
         self.low_water_bytes = limits.low_water_bytes

@@ -7,12 +7,14 @@ from wsfast.buffer cimport Buffer
 from wsfast.loop cimport Loop
 from wsfast.selector cimport Stream
 from wsfast.settings cimport Settings
+from wsfast.tls cimport TlsSession
 
 
 cdef class Transport(Stream):
     cdef readonly Settings settings       # shared with its siblings
     cdef Loop loop                        # settings.loop, one step nearer
     cdef Buffer queue                     # bytes that wait to be sent; None: none
+    cdef TlsSession session               # TLS between socket and protocol; None: plain
     cdef Backlog backlog                  # messages that wait behind it; None: none
     cdef size_t accounted                 # how much of both loop.buffered_bytes has
     cdef bint blocked                     # the kernel took less than all: waiting for WRITABLE
@@ -27,13 +29,16 @@ cdef class Transport(Stream):
     cdef int write_large(self, const uint8_t *data, size_t size) except -1    # no copy; in turn on
     cdef int flush_cork(self) except -1   # send what was gathered in this turn
     cdef int flush_queue(self) except -1  # send what was gathered outside of it, or left over
-    cdef size_t queued(self) noexcept     # bytes in the queue
+    # what the kernel took of it, all on a broken socket; with TLS: what was encrypted
+    cdef Py_ssize_t transmit(self, const uint8_t *data, size_t size) except -1
+    cdef size_t queued(self) noexcept     # bytes in the queue, encrypted ones included
     cdef size_t held(self) noexcept       # bytes in queue and backlog
     cdef void account(self) noexcept      # after they changed
     cdef bint over_budget(self) noexcept  # all connections of the loop hold too much
 
     # receiving
     cdef Py_ssize_t receive(self, Buffer incoming) except? -1     # 0: the end; -1: errno says
+    cdef int start_session(self) except -1        # begin the handshake of `session` (clients)
     cdef int update_interest(self) except -1      # after paused, blocked or lingering changed
 
     # the end
@@ -42,8 +47,17 @@ cdef class Transport(Stream):
 
     # for subclasses
     cdef int on_drained(self) except -1   # the queue is empty, or paused and at low water, again
+    cdef int on_secured(self) except -1   # the TLS handshake is over
+    cdef int on_insecure(self, object error) except -1    # TLS failed, with this ssl.SSLError
     cdef int on_detached(self) except -1  # the socket was closed
 
     # private
     cdef int enqueue(self, const uint8_t *data, size_t size) except -1
     cdef object address(self, object question)
+    cdef Py_ssize_t receive_records(self, Buffer incoming) except? -1
+    cdef int advance_session(self) except -1
+    cdef int send_records(self, bytes records) except -1
+    cdef int send_sealed(self) except -1
+    cdef Py_ssize_t encrypt_and_send(self, const uint8_t *data, size_t size) except -1
+    cdef Py_ssize_t session_over(self) except? -1
+    cdef int end_session(self) except -1

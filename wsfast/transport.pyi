@@ -5,6 +5,7 @@ from typing_extensions import Self
 
 from wsfast.selector import Stream
 from wsfast.settings import Settings
+from wsfast.tls import TlsSession
 
 __all__ = ["Transport"]
 
@@ -12,6 +13,10 @@ class Transport(Stream):
     def __new__(cls, settings: Settings, *args: object, **kwargs: object) -> Self: ...
     @property
     def settings(self) -> Settings: ...
+    @property
+    def secure(self) -> bool: ...
+    @property
+    def tls(self) -> TlsSession | None: ...
     @property
     def buffered_bytes(self) -> int: ...
     @property

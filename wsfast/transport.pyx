@@ -9,14 +9,21 @@ stays in the queue; then WRITABLE is asked for, and above the high-water mark re
 
 Readiness is edge-triggered: epoll polls every socket of a level-triggered batch a second time. A
 read that may have left something asks to be told again.
+
+With TLS a session stands between. What is received is decrypted at once and in full, so nothing is
+ever left where epoll cannot see it. What is sent is encrypted when the kernel is ready for it: the
+queue holds plaintext, but for the records that the kernel did not take (`session.sealed`), which
+go first. While there are any, there is a queue, though it may be empty.
 """
 
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport uint32_t
 from posix.unistd cimport close
 
 from wsfast.loop cimport CORK_BYTES, RECEIVE_BYTES
 from wsfast.selector cimport EDGE, READABLE, WRITABLE
+from wsfast.tls cimport HEADROOM_BYTES, TlsSession
 
 import socket
 
@@ -24,8 +31,13 @@ from wsfast.rfc6455 import Role
 
 cdef extern from *:
     """
+    #include <errno.h>
     #include <sys/socket.h>
     #include <sys/uio.h>
+    static Py_ssize_t ws_nothing_yet(void) {
+        errno = EAGAIN;
+        return -1;
+    }
     #ifndef MSG_NOSIGNAL
     #define MSG_NOSIGNAL 0
     #endif
@@ -39,6 +51,7 @@ cdef extern from *:
     }
     """
     int SHUT_WR, SHUT_RDWR
+    Py_ssize_t ws_nothing_yet() nogil
     int MSG_NOSIGNAL
     Py_ssize_t recv(int fd, void *data, size_t size, int flags) nogil
     Py_ssize_t send(int fd, const void *data, size_t size, int flags) nogil
@@ -46,6 +59,9 @@ cdef extern from *:
     Py_ssize_t ws_send_two(int fd, void *first, size_t first_size, void *second, size_t size) nogil
 
 __all__ = ["Transport"]
+
+cdef enum:
+    SEAL_BYTES = 64 * 1024        # plaintext that is encrypted and sent at a time
 
 cdef object CLIENT = Role.CLIENT
 
@@ -60,9 +76,6 @@ cdef inline Py_ssize_t taken(int fd, Py_ssize_t sent, size_t size) noexcept nogi
     return <Py_ssize_t>size
 
 
-cdef inline Py_ssize_t transmit(int fd, const uint8_t *data, size_t size) noexcept nogil:
-    return taken(fd, send(fd, data, size, MSG_NOSIGNAL), size)
-
 
 cdef class Transport(Stream):
     """A non-blocking socket; an endpoint adds the protocol."""
@@ -70,6 +83,16 @@ cdef class Transport(Stream):
     def __cinit__(self, Settings settings not None, *args, **kwargs):
         self.settings = settings
         self.loop = settings.loop
+
+    @property
+    def secure(self):
+        """Whether TLS stands between the socket and the protocol."""
+        return self.session is not None
+
+    @property
+    def tls(self):
+        """The `TlsSession`: version, cipher, ALPN, the peer's certificate; None without TLS."""
+        return self.session
 
     @property
     def buffered_bytes(self):
@@ -105,7 +128,13 @@ cdef class Transport(Stream):
             borrowed.detach()
 
     cdef size_t queued(self) noexcept:
-        return 0 if self.queue is None else self.queue.end - self.queue.start
+        cdef size_t size
+        if self.queue is None:
+            return 0
+        size = self.queue.end - self.queue.start
+        if self.session is not None and self.session.sealed is not None:
+            size += self.session.sealed.end - self.session.sealed.start
+        return size
 
     cdef size_t held(self) noexcept:
         return self.queued() + (0 if self.backlog is None else self.backlog.bytes)
@@ -122,7 +151,65 @@ cdef class Transport(Stream):
     # --- receiving -------------------------------------------------------------------------
 
     cdef Py_ssize_t receive(self, Buffer incoming) except? -1:
+        if self.session is not None:
+            return self.receive_records(incoming)
         return recv(self.fd, incoming.data, RECEIVE_BYTES, 0)
+
+    cdef Py_ssize_t receive_records(self, Buffer incoming) except? -1:
+        """Receive once; the plaintext of it stands at the start of the block then."""
+        cdef TlsSession session = self.session
+        cdef bint opening = not session.established
+        cdef Py_ssize_t room = RECEIVE_BYTES - HEADROOM_BYTES
+        cdef Py_ssize_t received, size
+        if session.is_over():
+            return self.session_over()
+        if opening and not self.loop.handshakes.take(self, session):
+            return ws_nothing_yet()
+        received = recv(self.fd, incoming.data + HEADROOM_BYTES, room, 0)
+        if received <= 0:
+            return received
+        size = session.decrypt(incoming, received)
+        # Without plaintext the caller takes it for a read that found nothing; and whoever waited
+        # for its share did not look at what came in the meantime.
+        if received == room or size == 0 or opening:
+            self.loop.selector.ask_again(self)
+        if opening:
+            self.advance_session()
+        elif size == 0:
+            self.send_records(session.take_records())  # an alert, or what a record asked for
+        if session.is_over():
+            if size == 0 or self.fd < 0:
+                return self.session_over()
+            self.loop.selector.at_turn_end(self)  # what stands before the end comes first
+        elif size == 0 or self.fd < 0:
+            return ws_nothing_yet()
+        return size
+
+    cdef int start_session(self) except -1:
+        self.session.advance()
+        return self.advance_session()
+
+    cdef int advance_session(self) except -1:
+        """Send what the handshake made, and say so if it is over."""
+        self.send_records(self.session.take_records())
+        if self.session.established:
+            self.on_secured()
+        return 0
+
+    cdef Py_ssize_t session_over(self) except? -1:
+        """The end of the peer's stream is 0, as for recv; a failure is reported and nothing."""
+        if self.session.error is None:
+            return 0
+        if self.fd >= 0:
+            self.send_records(self.session.take_records())  # the alert
+            self.on_insecure(self.session.error)
+        return ws_nothing_yet()
+
+    cdef int on_secured(self) except -1:
+        return 0
+
+    cdef int on_insecure(self, object error) except -1:
+        return self.close_socket()
 
     # --- sending ---------------------------------------------------------------------------
 
@@ -145,7 +232,14 @@ cdef class Transport(Stream):
         """Send the cork and a payload that is not copied unless the kernel leaves some of it."""
         cdef Buffer cork = self.loop.cork
         cdef size_t held = cork.end
-        cdef Py_ssize_t sent = ws_send_two(self.fd, cork.data, held, <void *>payload, size)
+        cdef Py_ssize_t sent = 0
+        if self.session is not None:
+            self.flush_cork()
+            if self.queue is None:
+                sent = self.transmit(payload, size)
+            self.settings.counters.bytes_sent += <size_t>sent
+            return self.enqueue(payload + sent, size - sent)
+        sent = ws_send_two(self.fd, cork.data, held, <void *>payload, size)
         sent = taken(self.fd, sent, held + size)
         cork.end = 0
         self.settings.counters.bytes_sent += <size_t>sent
@@ -155,13 +249,64 @@ cdef class Transport(Stream):
         sent -= held
         return self.enqueue(payload + sent, size - sent)
 
+    cdef Py_ssize_t transmit(self, const uint8_t *data, size_t size) except -1:
+        if self.session is not None:
+            return self.encrypt_and_send(data, size)
+        return taken(self.fd, send(self.fd, data, size, MSG_NOSIGNAL), size)
+
+    cdef Py_ssize_t encrypt_and_send(self, const uint8_t *data, size_t size) except -1:
+        """Encrypt no more than the kernel takes, but for the records of SEAL_BYTES."""
+        cdef TlsSession session = self.session
+        cdef size_t done = 0
+        cdef size_t part
+        cdef bytes records
+        if session.sealed is not None:
+            self.send_sealed()
+        while done < size and session.sealed is None:
+            part = min(size - done, <size_t>SEAL_BYTES)
+            records = session.encrypt(data + done, part)
+            if records is None:
+                shutdown(self.fd, SHUT_RDWR)  # as for a broken socket: reading finds the end
+                return size
+            self.send_records(records)
+            done += part
+        return done
+
+    cdef int send_records(self, bytes records) except -1:
+        """Send records; those that the kernel does not take wait in front of the queue."""
+        cdef TlsSession session = self.session
+        cdef const uint8_t *data = <const uint8_t *>PyBytes_AS_STRING(records)
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(records)
+        cdef Py_ssize_t sent = 0
+        if not size:
+            return 0
+        if session.sealed is None:
+            sent = taken(self.fd, send(self.fd, data, size, MSG_NOSIGNAL), size)
+        if sent < size:
+            if session.sealed is None:
+                session.sealed = Buffer()
+            session.sealed.append(data + sent, size - sent)
+            self.enqueue(NULL, 0)
+        return 0
+
+    cdef int send_sealed(self) except -1:
+        """Send the records that wait, as far as the kernel takes them."""
+        cdef Buffer sealed = self.session.sealed
+        cdef size_t size = sealed.end - sealed.start
+        sealed.consume(
+            taken(self.fd, send(self.fd, sealed.data + sealed.start, size, MSG_NOSIGNAL), size)
+        )
+        if sealed.end == sealed.start:
+            self.session.sealed = None
+        return 0
+
     cdef int flush_cork(self) except -1:
         cdef Buffer cork = self.loop.cork
         cdef size_t size = cork.end
         cdef Py_ssize_t sent
         cork.end = 0
         if size and self.fd >= 0:
-            sent = transmit(self.fd, cork.data, size)
+            sent = self.transmit(cork.data, size)
             self.settings.counters.bytes_sent += <size_t>sent
             self.enqueue(cork.data + sent, size - sent)
         elif self.blocked:
@@ -172,7 +317,7 @@ cdef class Transport(Stream):
 
     cdef int enqueue(self, const uint8_t *data, size_t size) except -1:
         """Keep what the kernel did not take, and wait until it does."""
-        if size:
+        if size or (self.session is not None and self.session.sealed is not None):
             if self.queue is None:
                 self.queue = Buffer()
             self.queue.append(data, size)
@@ -186,10 +331,10 @@ cdef class Transport(Stream):
         if queue is not None:
             if self.queued() > self.settings.high_water_bytes:
                 self.paused = True  # whoever saw so much waits for on_drained
-            sent = transmit(self.fd, queue.data + queue.start, queue.end - queue.start)
+            sent = self.transmit(queue.data + queue.start, queue.end - queue.start)
             self.settings.counters.bytes_sent += sent
             queue.consume(sent)
-            self.blocked = queue.end != queue.start
+            self.blocked = self.queued() != 0
             if not self.blocked:
                 self.queue = None
             try:
@@ -224,12 +369,14 @@ cdef class Transport(Stream):
 
     cdef int shut_down(self) except -1:
         self.lingering = True
+        self.end_session()
         shutdown(self.fd, SHUT_WR)
         return self.update_interest()
 
     cdef int close_socket(self) except -1:
         cdef int fd = self.fd
         if fd >= 0:
+            self.end_session()
             self.loop.selector.remove_stream(self)
             close(fd)
             self.queue = None
@@ -239,6 +386,15 @@ cdef class Transport(Stream):
             if callback is not None:
                 callback()
             self.on_detached()
+        return 0
+
+    cdef int end_session(self) except -1:
+        """Send our close_notify, if everything before it has left: it is the last record."""
+        cdef bytes records
+        if self.session is not None and self.queue is None:
+            records = self.session.close_notify()
+            if records:
+                send(self.fd, PyBytes_AS_STRING(records), len(records), MSG_NOSIGNAL)
         return 0
 
     cdef int on_detached(self) except -1:

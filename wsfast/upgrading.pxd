@@ -1,4 +1,4 @@
-"""A socket on its way to be a WebSocket: TCP, and the opening handshake."""
+"""A socket on its way to be a WebSocket: TCP, TLS, and the opening handshake."""
 
 from libc.stdint cimport uint8_t, uint32_t
 
@@ -20,10 +20,12 @@ cdef class Upgrading(Transport):
     cdef int fail_opening(self, object error) except -1       # the handshake came to nothing
 
     # for subclasses
-    cdef int on_connected(self) except -1                     # TCP stands (clients)
+    cdef int on_connected(self) except -1                     # TCP, and TLS, stands (clients)
     cdef int on_opening(self, const uint8_t *data, size_t size) except -1     # handshake bytes
     cdef int on_failed(self, object error) except -1          # once, if it was never opened
     cdef int on_handler_error(self) except -1                 # a callback raised
+    cdef int abort(self) except -1                            # close the socket now
+    cdef int settle(self) except -1                           # the next step towards the end
 
     # private, for Endpoint
     cdef int finish_connect(self) except -1                   # TCP stands, or it does not

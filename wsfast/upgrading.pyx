@@ -1,7 +1,7 @@
 # cython: language_level=3, freethreading_compatible=True, auto_pickle=False
 # cython: boundscheck=False, wraparound=False
 # (pointers with sizes checked by hand; an endpoint belongs to the thread of its loop)
-"""A socket on its way to be a WebSocket: TCP, and the opening handshake.
+"""A socket on its way to be a WebSocket: TCP, TLS, and the opening handshake.
 
 The handshake itself is an object that the settings' opener makes, and that is let go of when it
 is over. It gets the bytes and answers with `write`, and then with `open` (of Endpoint), `refuse`
@@ -14,7 +14,9 @@ from wsfast.selector cimport EDGE, READABLE, WRITABLE
 
 import os
 
-from wsfast.errors import ConnectFailed, LocalProtocolError
+from wsfast.errors import ConnectFailed, LocalProtocolError, TlsFailed
+from wsfast.refusal import Refusal
+from wsfast.rfc6455 import Role
 
 cdef extern from *:
     """
@@ -30,6 +32,9 @@ cdef extern from *:
 
 __all__ = ["Upgrading"]
 
+cdef object CLIENT = Role.CLIENT
+cdef bytes NO_TLS = Refusal(400, "this port speaks TLS: use wss:// or https://").response
+
 
 cdef class Upgrading(Transport):
     """A transport before its first frame; an endpoint adds what comes then."""
@@ -43,11 +48,11 @@ cdef class Upgrading(Transport):
         """Send bytes of the opening handshake as they are; nothing if the socket is closed.
 
         Raises:
-            LocalProtocolError: TCP does not stand yet.
+            LocalProtocolError: TCP or TLS does not stand yet.
         """
         cdef bytes raw = bytes(memoryview(data))
-        if self.phase == CONNECTING:
-            raise LocalProtocolError("TCP does not stand yet")
+        if self.phase == CONNECTING or (self.session is not None and not self.session.established):
+            raise LocalProtocolError("TCP or TLS does not stand yet")
         if self.fd >= 0:
             self.write_bytes(<const uint8_t *>PyBytes_AS_STRING(raw), len(raw))
 
@@ -72,6 +77,8 @@ cdef class Upgrading(Transport):
 
     cdef int attach(self, int fd, Phase phase) except -1:
         cdef uint32_t interest = EDGE | READABLE if phase == OPENING else EDGE | WRITABLE
+        if phase == OPENING and self.settings.make_session is not None:
+            self.session = self.settings.make_session()
         self.loop.selector.add_stream(self, fd, interest)
         self.phase = phase
         self.settings.endpoints.add(self)
@@ -84,11 +91,35 @@ cdef class Upgrading(Transport):
         if error:
             return self.fail_opening(ConnectFailed(error, os.strerror(error)))
         self.phase = OPENING
+        if self.settings.make_session is None:
+            self.on_secured()
+        else:
+            self.session = self.settings.make_session()
+            self.start_session()
+        return self.update_interest()
+
+    cdef int on_secured(self) except -1:
+        """A client may begin the opening handshake now; a server waits for it."""
         try:
-            self.on_connected()
+            if self.settings.role is CLIENT:
+                self.on_connected()
         except Exception:
             self.on_handler_error()
-        return self.update_interest()
+        return 0
+
+    cdef int on_insecure(self, object error) except -1:
+        """TLS failed. A server stays for a moment, so that the peer sees the alert."""
+        if self.phase != OPENING:
+            return self.abort()
+        if self.settings.role is CLIENT:
+            return self.fail_opening(TlsFailed(error))
+        self.session = None
+        self.refuse(NO_TLS if error.reason == "HTTP_REQUEST" else b"")
+        try:
+            self.on_failed(TlsFailed(error))
+        except Exception:
+            self.on_handler_error()
+        return self.settle()
 
     cdef int fail_opening(self, object error) except -1:
         if self.fd >= 0:
@@ -108,6 +139,8 @@ cdef class Upgrading(Transport):
     cdef int on_opening_end(self, int error) except -1:
         if error:
             return self.fail_opening(ConnectFailed(error, os.strerror(error)))
+        if self.session is not None and not self.session.established:
+            return self.fail_opening(ConnectFailed("the peer left during the TLS handshake"))
         if self.opening is None:
             return self.fail_opening(ConnectFailed("the peer left before it sent a request"))
         self.opening.receive_eof(self)
@@ -132,4 +165,10 @@ cdef class Upgrading(Transport):
         return 0
 
     cdef int on_handler_error(self) except -1:
+        return 0
+
+    cdef int abort(self) except -1:
+        return 0
+
+    cdef int settle(self) except -1:
         return 0

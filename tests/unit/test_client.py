@@ -109,9 +109,13 @@ def test_an_invalid_url_raises_at_the_call(net: Net, url: str) -> None:
         connect(url, Recorder(), loop=net.loop)
 
 
-def test_wss_says_that_it_is_not_supported(net: Net) -> None:
-    with pytest.raises(ConnectFailed, match="wss:// is not supported"):
-        connect("wss://127.0.0.1/", Recorder(), loop=net.loop)
+def test_wss_speaks_tls(net: Net) -> None:
+    handler = Recorder()
+    listening, url = net.listen()
+    net.clients.append(connect(url.replace("ws:", "wss:"), handler, loop=net.loop))
+    peer = net.accept(listening, upgrade=False)
+    net.until(lambda: peer.received)
+    assert peer.received[:2] == b"\x16\x03"  # a TLS handshake record (RFC 8446 5.1)
 
 
 def test_options_that_cannot_be_sent_raise_at_the_call(net: Net) -> None:

@@ -80,7 +80,7 @@ def connecting(net: Net, opener: Any = object, handler: object = None) -> Endpoi
 def test_nothing_is_written_before_tcp_stands(net: Net) -> None:
     ws = connecting(net)
     assert isinstance(ws, Upgrading) and ws.ready_state is State.CONNECTING
-    with pytest.raises(LocalProtocolError, match="TCP does not stand yet"):
+    with pytest.raises(LocalProtocolError, match="TCP or TLS does not stand yet"):
         ws.write(b"GET")
     ws.disconnect()
     ws.write(b"GET")  # to nobody, and nobody minds
