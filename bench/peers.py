@@ -1,6 +1,6 @@
 """Echo servers side by side: messages for each CPU-second of the server.
 
-    python bench/peers.py [--only limit,echo,handler] [--scenario 20x32,16384x32]
+    python bench/peers.py [--only limit,echo,handler] [--scenario 20x32,16384x32] [--tls]
 
 Every server runs on one CPU, the load generator on another. All servers are up all the time and
 take turns, in an order that rotates; each figure is the median of ratios within a round, so that
@@ -18,6 +18,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -77,6 +78,18 @@ OF_LIMIT = {
 }
 OF_PICOWS = {"handler": {(20, 1): 2.0, (20, 32): 15.0}}
 
+Targets = dict[str, dict[tuple[int, int], float]]
+
+#: Whom the others are compared with.
+COLUMNS: dict[str, Targets] = {"limit": OF_LIMIT, "picows": OF_PICOWS}
+
+#: The same with --tls; issue 5 asks for them, with one message in flight.
+SECURE = ("echo", "handler", "picows", "websockets")
+SECURE_COLUMNS: dict[str, Targets] = {
+    "websockets": {"handler": {(size, 1): 1.5 for size in (20, 512, 16384)}},
+    "picows": {"handler": {(size, 1): 1.0 for size in (20, 512, 16384)}},
+}
+
 
 class Sample(NamedTuple):
     """One turn of one server.
@@ -104,6 +117,7 @@ def sample(server: Running, scenario: Scenario, seconds: float) -> Sample:
         url=server.url,
         address=server.host,
         port=server.port,
+        tls={"verify": False} if server.url.startswith("wss:") else None,
         connections=CONNECTIONS,
         in_flight=scenario.in_flight,
         size=scenario.size,
@@ -167,22 +181,22 @@ def compare(samples: Samples, name: str, other: str) -> tuple[float, float] | No
 def show(figures: tuple[float, float] | None, target: float | None) -> str:
     """The columns of a ratio: median, spread, target, verdict."""
     if figures is None:
-        return " " * 32
+        return " " * 35
     wanted = "" if target is None else f">= {target:g}"
     verdict = "MISSED" if target is not None and figures[0] < target else ""
-    return f"{figures[0]:8.3f} {figures[1]:6.3f}  {wanted:7} {verdict:6} "
+    return f"{figures[0]:11.3f} {figures[1]:6.3f}  {wanted:7} {verdict:6} "
 
 
-def table(scenario: Scenario, samples: Samples) -> int:
+def table(scenario: Scenario, samples: Samples, compared: dict[str, Targets]) -> int:
     """Print what was measured; returns how many targets were missed."""
     print(f"\n{scenario}")
-    titles = f"{'/limit':>8} {'spread':>6}  {'target':14} {'/picows':>8} {'spread':>6}  target"
-    print(f"{'':12} {'msg/CPU-s':>11} {'server':>7} {'client':>7}{titles}")
+    titles = "".join(f"{'/' + name:>11} {'spread':>6}  {'target':15}" for name in compared)
+    print(f"{'':12} {'msg/CPU-s':>11} {'server':>7} {'client':>7}{titles}".rstrip())
     missed = 0
     for name, taken in samples.items():
         middle = [statistics.median(column) for column in zip(*taken, strict=True)]
         columns = f"{name:12} {middle[0]:11,.0f} {middle[2]:6.0f}% {middle[3]:6.0f}%"
-        for other, targets in (("limit", OF_LIMIT), ("picows", OF_PICOWS)):
+        for other, targets in compared.items():
             figures = compare(samples, name, other)
             target = targets.get(name, {}).get(scenario)
             columns += show(figures, target)
@@ -203,6 +217,17 @@ def write_json(path: Path, versions: dict[str, str], everything: dict[Scenario, 
     ]
     value = {"machine": machine(), "servers": versions, "scenarios": scenarios}
     path.write_text(json.dumps(value, indent=1) + "\n")
+
+
+@contextlib.contextmanager
+def certificate() -> Iterator[tuple[str, ...]]:
+    """The arguments that let a server speak TLS: a fresh P-256 key and its certificate."""
+    with tempfile.TemporaryDirectory() as directory:
+        chain, key = f"{directory}/chain.pem", f"{directory}/key.pem"
+        kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+        made = ["openssl", "req", "-x509", *kind, "-subj", "/CN=localhost", "-days", "2"]
+        subprocess.run([*made, "-keyout", key, "-out", chain], check=True, capture_output=True)
+        yield "--certificate", chain, "--key", key
 
 
 @contextlib.contextmanager
@@ -234,6 +259,7 @@ def options(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="SIZExDEPTH,...",
         help="payload bytes x messages in flight of each connection (all six)",
     )
+    parser.add_argument("--tls", action="store_true", help="wss://, where the servers speak it")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample there")
     parser.add_argument(
         "--client-burden",
@@ -253,21 +279,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     end_cleanly(MAX_SECONDS)
     print(machine())
-    commands = available(chosen.only)
+    commands = available([name for name in chosen.only if not chosen.tls or name in SECURE])
     os.sched_setaffinity(0, {CLIENT_CPU})
     everything: dict[Scenario, Samples] = {}
+    compared = SECURE_COLUMNS if chosen.tls else COLUMNS
     missed = 0
     with contextlib.ExitStack() as stack:
         servers = {}
+        arguments = stack.enter_context(certificate()) if chosen.tls else ()
         for name, command in commands.items():
             try:
-                servers[name] = stack.enter_context(running(command, SERVER_CPU))
+                servers[name] = stack.enter_context(running(command, SERVER_CPU, arguments))
             except Absent as absent:
                 print(f"{name:12} left out: {absent}")
         stack.enter_context(burden(chosen.client_burden))
         for scenario in chosen.scenario:
             everything[scenario] = measure(servers, scenario, chosen.rounds, chosen.seconds)
-            missed += table(scenario, everything[scenario])
+            missed += table(scenario, everything[scenario], compared)
     if chosen.json:
         versions = {name: commands[name].version for name in servers}
         write_json(chosen.json, versions, everything)

@@ -47,7 +47,8 @@ class Command(NamedTuple):
     """How to start a server.
 
     Attributes:
-        arguments: the program and its arguments; it prints `ws://HOST:PORT/` when it listens.
+        arguments: the program and its arguments; it prints `ws://HOST:PORT/` (or wss) when it
+            listens.
         version: what is measured, for the table.
     """
 
@@ -69,7 +70,7 @@ class Running(NamedTuple):
     @property
     def host(self) -> str:
         """The numeric address that it listens on."""
-        return self.url.removeprefix("ws://").rpartition(":")[0]
+        return self.url.partition("://")[2].rpartition(":")[0]
 
     @property
     def port(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secure
 import uvloop
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, WSUpgradeRequest, ws_create_server
 
@@ -26,9 +27,9 @@ def route(request: WSUpgradeRequest) -> Echo:
 
 async def main() -> None:
     """Serve until the process is ended."""
-    server = await ws_create_server(route, "127.0.0.1", 0, backlog=4096)
+    server = await ws_create_server(route, "127.0.0.1", 0, backlog=4096, ssl=secure.context())
     port = server.sockets[0].getsockname()[1]
-    print(f"listening on ws://127.0.0.1:{port}/", flush=True)
+    print(f"listening on {secure.scheme()}://127.0.0.1:{port}/", flush=True)
     await server.serve_forever()
 
 

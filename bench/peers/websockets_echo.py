@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secure
 import uvloop
 from websockets.asyncio.server import ServerConnection, serve
 
@@ -16,9 +17,10 @@ async def echo(websocket: ServerConnection) -> None:
 
 async def main() -> None:
     """Serve until the process is ended."""
-    async with serve(echo, "127.0.0.1", 0, compression=None, backlog=4096) as server:
+    options = {"compression": None, "backlog": 4096, "ssl": secure.context()}
+    async with serve(echo, "127.0.0.1", 0, **options) as server:
         port = server.sockets[0].getsockname()[1]
-        print(f"listening on ws://127.0.0.1:{port}/", flush=True)
+        print(f"listening on {secure.scheme()}://127.0.0.1:{port}/", flush=True)
         await server.serve_forever()
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import secure
+
 from wsfast.server import Server
 
 __all__: list[str] = []
@@ -16,6 +18,6 @@ class Echo:
         ws.send(message)
 
 
-server = Server(Echo(), "127.0.0.1", 0)
-listening = f"listening on ws://127.0.0.1:{server.addresses[0][1]}/"
+server = Server(Echo(), "127.0.0.1", 0, tls=secure.context())
+listening = f"listening on {secure.scheme()}://127.0.0.1:{server.addresses[0][1]}/"
 server.run(on_ready=lambda: print(listening, flush=True))
