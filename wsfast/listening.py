@@ -173,16 +173,18 @@ def _bind(
     return listening
 
 
-def address_url(address: object) -> str:
+def address_url(address: object, *, secure: bool = False) -> str:
     """The URL of what a socket listens on.
 
     Args:
         address: as the socket module gives it.
+        secure: whether it speaks TLS.
     """
+    scheme = "wss" if secure else "ws"
     if not isinstance(address, tuple):
-        return f"ws+unix:{address}"
+        return f"{scheme}+unix:{address}"
     host, port = address[:2]
-    return f"ws://[{host}]:{port}/" if ":" in host else f"ws://{host}:{port}/"
+    return f"{scheme}://[{host}]:{port}/" if ":" in host else f"{scheme}://{host}:{port}/"
 
 
 def adopt_sockets(sockets: Iterable[socket.socket]) -> list[socket.socket]:

@@ -254,6 +254,7 @@ def test_two_servers_share_one_listening_socket(net: Net) -> None:
 )
 def test_addresses_as_urls(address: object, url: str) -> None:
     assert address_url(address) == url
+    assert address_url(address, secure=True) == url.replace("ws", "wss", 1)
 
 
 def close_all(places: list[list[socket.socket]]) -> None:

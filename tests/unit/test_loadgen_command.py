@@ -187,7 +187,12 @@ def test_as_many_workers_as_descriptors_ask_for(recorder, monkeypatch):
     ("arguments", "message"),
     [
         (["http://127.0.0.1/"], "ws or wss"),
-        (["wss://127.0.0.1/"], "TLS"),
+        ([URL, "-k"], "--insecure is for wss://"),
+        (["wss://127.0.0.1/", "--key", "x"], "--key goes with --cert"),
+        (["wss://127.0.0.1/", "-k", "--cacert", "x"], "--cacert does not go with it"),
+        (["wss://127.0.0.1/", "--cacert", "absent"], "authorities cannot be read"),
+        (["wss://127.0.0.1/", "--tls-min", "1.1"], "--tls-min"),
+        (["wss://127.0.0.1/", "--tls-min", "1.3", "--tls-max", "1.2"], "below"),
         ([URL, "-c", "0"], "less than 1"),
         ([URL, "-p", "1g"], "more than 16777216"),
         ([URL, "-s", "1025m"], "more than 1073741824"),

@@ -14,6 +14,7 @@ from wsfast.limits import Limits
 from wsfast.listening import address_url, listen_for_workers
 from wsfast.server import Server
 from wsfast.supervisor import Supervisor
+from wsfast.tlsconfig import TlsServer
 from wsfast.worker import Worker
 
 __all__ = ["main"]
@@ -25,11 +26,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.basicConfig(format="wsfast-echo: %(message)s", stream=sys.stderr)
     limit = raise_descriptor_limit()
     try:
+        options.tls = options.certificate and TlsServer(options.certificate, options.key)
         if options.workers > 1:
             status = _supervise(options, limit)
         else:
             status = _serve(options, limit)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         print(f"wsfast-echo: {error}", file=sys.stderr)
         status = 1
     sys.exit(status)
@@ -55,7 +57,11 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=16 * 1024 * 1024,
         help="longest message accepted (%(default)s)",
     )
+    parser.add_argument("--certificate", metavar="FILE", help="speak TLS with it (wss://)")
+    parser.add_argument("--key", metavar="FILE", help="its key, if it is not in the same file")
     options = parser.parse_args(arguments)
+    if options.key and not options.certificate:
+        parser.error("--key goes with --certificate")
     if options.unix is not None and options.workers > 1:
         parser.error("--unix cannot be shared by --workers")
     return options
@@ -98,7 +104,8 @@ def _announce(address: str, limit: int, used: int, workers: int) -> None:
 
 
 def _announce_one(server: Server, limit: int) -> None:
-    _announce(", ".join(map(address_url, server.addresses)), limit, open_descriptors(), 1)
+    urls = [address_url(address, secure=server.tls is not None) for address in server.addresses]
+    _announce(", ".join(urls), limit, open_descriptors(), 1)
 
 
 def _server(options: argparse.Namespace, sockets: list[socket.socket] | None) -> Server:
@@ -108,6 +115,7 @@ def _server(options: argparse.Namespace, sockets: list[socket.socket] | None) ->
         options.port,
         unix=options.unix,
         sockets=sockets,
+        tls=options.tls or None,
         origins="any",  # it gives away nothing that it was not sent
         limits=Limits(max_message_bytes=options.max_message_bytes),
         endpoint=EchoEndpoint,
@@ -133,6 +141,7 @@ def _supervise(options: argparse.Namespace, limit: int) -> int:
         server.loop.close()
 
     def announce() -> None:
-        _announce(address_url(address), limit, open_descriptors(), options.workers)
+        url = address_url(address, secure=bool(options.tls))
+        _announce(url, limit, open_descriptors(), options.workers)
 
     return Supervisor(work, sockets, on_ready=announce).run()

@@ -29,8 +29,8 @@ from wsfast.loadgen.options import (
 from wsfast.loadgen.report import failure, print_results
 from wsfast.loadgen.results import Results
 from wsfast.loadgen.thresholds import Outcome, evaluate, regressions
+from wsfast.loadgen.tlsoptions import TLS_OPTIONS, tls_of
 from wsfast.loadgen.verdict import VALID
-from wsfast.url import parse_url
 
 __all__ = [
     "ALONE",
@@ -74,7 +74,7 @@ Exit status: 0 measured, 1 nothing measured, 2 usage, 3 not valid (--strict), 99
 @click.command("echo", epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("url", required=False)
 @with_options(LOAD_OPTIONS, CONTENT_OPTIONS, TEMPLATE_OPTIONS, GREETING_OPTIONS)
-@with_options(CONNECT_OPTIONS, HANDSHAKE_OPTIONS, RESULT_OPTIONS)
+@with_options(CONNECT_OPTIONS, HANDSHAKE_OPTIONS, TLS_OPTIONS, RESULT_OPTIONS)
 def command(url: str | None, **options: Any) -> None:
     """Measure a WebSocket echo server, every answer checked.
 
@@ -160,7 +160,6 @@ def check_handshake(url: str, options: dict[str, Any]) -> None:
             f"--tokens holds {len(tokens)} for {options['connections']} connections"
         )
     try:
-        parts = parse_url(url.replace(TOKEN, "token"))
         Opener(
             url,
             headers=options["headers"],
@@ -170,8 +169,7 @@ def check_handshake(url: str, options: dict[str, Any]) -> None:
         )
     except (InvalidURL, LocalProtocolError) as error:
         raise click.UsageError(str(error)) from None
-    if parts.secure:
-        raise click.UsageError("wss:// needs TLS, which wsfast-bench does not speak; use ws://")
+    tls_of(url, options)
 
 
 def check_load(options: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ from wsfast.loadgen.options import (
     amount,
     with_options,
 )
+from wsfast.loadgen.tlsoptions import TLS_OPTIONS
 from wsfast.loadgen.units import Sizes, parse_duration
 
 __all__ = ["command"]
@@ -64,7 +65,7 @@ Examples:
     metavar="DURATION",
     help="Meanwhile close each after half of it to all of it, and open it again.",
 )
-@with_options(GREETING_OPTIONS, CONNECT_OPTIONS, HANDSHAKE_OPTIONS, RESULT_OPTIONS)
+@with_options(GREETING_OPTIONS, CONNECT_OPTIONS, HANDSHAKE_OPTIONS, TLS_OPTIONS, RESULT_OPTIONS)
 def command(url: str | None, **options: Any) -> None:
     """Open connections as fast as they come (or at --connect-rate), hold them, close them.
 

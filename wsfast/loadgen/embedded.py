@@ -17,7 +17,7 @@ from wsfast.loadgen.plan import cpus_beside, workers_for
 
 __all__ = ["EchoServer", "read_address"]
 
-ADDRESS = re.compile(rb"ws://[^\s/]+:\d+")
+ADDRESS = re.compile(rb"wss?://[^\s/]+:\d+")
 START_SECONDS = 15.0
 STOP_SECONDS = 5.0
 

@@ -23,9 +23,10 @@ import collections
 import errno
 import socket
 
-from wsfast.errors import HandshakeRefused
+from wsfast.errors import HandshakeRefused, TlsFailed
 from wsfast.limits import Limits
 from wsfast.loadgen.opening import Opener
+from wsfast.loadgen.tlsoptions import sessions_of
 from wsfast.rfc6455 import CloseCode, Role
 
 __all__ = ["Engine", "LoadConnection"]
@@ -55,6 +56,8 @@ cdef object failure_cause(object error):
     """The errno or the kind behind an exception that ended an opening."""
     if isinstance(error, HandshakeRefused):
         return f"handshake_{error.status}" if error.status not in (0, 101) else "handshake"
+    if isinstance(error, TlsFailed):
+        return "tls_certificate" if error.verify_message else "tls"
     if isinstance(error, TimeoutError):
         return "timeout"
     if isinstance(error, OSError) and error.errno is not None:
@@ -255,6 +258,7 @@ cdef class Engine:
             self.greeting = plan.first_prefix.encode()
         self.handshake = Histogram()
         self.settings = self.make_settings()
+        self.settings.make_session = sessions_of(plan.url, plan.tls)
 
     cdef Settings make_settings(self):
         limits = Limits(

@@ -19,6 +19,7 @@ from wsfast.loadgen.options import (
     read_first,
     with_options,
 )
+from wsfast.loadgen.tlsoptions import TLS_OPTIONS
 from wsfast.loadgen.units import Sizes, parse_bytes, parse_count, parse_duration
 
 __all__ = ["command", "recv"]
@@ -143,7 +144,7 @@ ANSWERS = click.option(
     help="How the messages are spaced.",
 )
 @with_options((LENGTH, WARMUP, GAP, SUBSCRIBE, ANSWERS))
-@with_options(CONNECT_OPTIONS, HANDSHAKE_OPTIONS, RESULT_OPTIONS)
+@with_options(CONNECT_OPTIONS, HANDSHAKE_OPTIONS, TLS_OPTIONS, RESULT_OPTIONS)
 def command(url: str | None, publishers: int, **options: Any) -> None:
     """Publish messages and measure their delivery to every subscriber.
 
@@ -164,7 +165,7 @@ def command(url: str | None, publishers: int, **options: Any) -> None:
 @click.command("recv", epilog=RECV_EPILOG, context_settings=CONTEXT)
 @click.argument("url", required=False)
 @with_options((LENGTH, WARMUP, GAP, SUBSCRIBE, ANSWERS))
-@with_options(CONNECT_OPTIONS, HANDSHAKE_OPTIONS, RESULT_OPTIONS)
+@with_options(CONNECT_OPTIONS, HANDSHAKE_OPTIONS, TLS_OPTIONS, RESULT_OPTIONS)
 def recv(url: str | None, **options: Any) -> None:
     """Connect, send nothing, and measure what comes: the time between messages, and gaps."""
     options = {

@@ -13,13 +13,14 @@ from wsfast.loadgen.coordinator import Coordinator, CouldNotRun
 from wsfast.loadgen.opening import TOKEN
 from wsfast.loadgen.plan import Plan, choose_sources, resolve, split, workers_for
 from wsfast.loadgen.results import Results
+from wsfast.loadgen.tlsoptions import tls_of
 from wsfast.url import parse_url
 
 __all__ = ["OnProgress", "choose_workers", "measure"]
 
 #: Fields of a plan that are of one worker, or nobody else's business.
 PRIVATE = (
-    *("first", "cpu", "opening", "phase", "publishers", "worker"),
+    *("first", "cpu", "opening", "phase", "publishers", "worker", "tls"),
     *("tokens", "headers", "first_message", "first_prefix", "content", "template"),
 )
 
@@ -47,6 +48,7 @@ def measure(url: str, options: dict[str, Any], on_progress: OnProgress) -> Resul
         address=address,
         port=parts.port,
         connections=connections,
+        tls=tls_of(url, options),
         headers=tuple(options["headers"]) + cookie_header(options["cookies"]),
         origin=options["origin"],
         subprotocols=tuple(options["subprotocols"]),

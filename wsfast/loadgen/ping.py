@@ -19,6 +19,7 @@ from wsfast.loadgen.options import (
     amount,
     with_options,
 )
+from wsfast.loadgen.tlsoptions import TLS_OPTIONS
 from wsfast.loadgen.units import Sizes, parse_duration
 from wsfast.rfc6455 import MAX_CONTROL_PAYLOAD
 
@@ -61,7 +62,7 @@ IDLE = {
 @click.command("ping", epilog=PING_EPILOG, context_settings=CONTEXT)
 @click.argument("url", required=False)
 @with_options(LOAD_OPTIONS, CONTENT_OPTIONS, GREETING_OPTIONS)
-@with_options(CONNECT_OPTIONS, HANDSHAKE_OPTIONS, RESULT_OPTIONS)
+@with_options(CONNECT_OPTIONS, HANDSHAKE_OPTIONS, TLS_OPTIONS, RESULT_OPTIONS)
 def command(url: str | None, **options: Any) -> None:
     """Measure the round trip of ping and pong (RFC 6455 section 5.5.2).
 
@@ -97,7 +98,7 @@ def command(url: str | None, **options: Any) -> None:
     show_default=True,
     help="How often each connection sends a ping.",
 )
-@with_options(CONNECT_OPTIONS, HANDSHAKE_OPTIONS, RESULT_OPTIONS)
+@with_options(CONNECT_OPTIONS, HANDSHAKE_OPTIONS, TLS_OPTIONS, RESULT_OPTIONS)
 def idle(url: str | None, ping_interval: float, **options: Any) -> None:
     """Hold connections, with a ping on each from time to time, and report those that die.
 

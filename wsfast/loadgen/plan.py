@@ -50,6 +50,7 @@ class Plan:
         address: where to connect to, a numeric IP address.
         port: and its port.
         connections: how many to open.
+        tls: of a wss:// URL: the arguments of `TlsClient`; None without TLS.
         first: number of the first of them among all workers; decides the source address.
         in_flight: messages that each connection keeps under way.
         headers: of the request, names and values, beside those of every WebSocket request.
@@ -106,6 +107,7 @@ class Plan:
     address: str
     port: int
     connections: int
+    tls: dict[str, Any] | None = None
     headers: tuple[tuple[str, str], ...] = ()
     origin: str | None = None
     subprotocols: tuple[str, ...] = ()

@@ -27,6 +27,7 @@ from wsfast.loadgen.options import (
     with_options,
 )
 from wsfast.loadgen.thresholds import evaluate, parse_threshold
+from wsfast.loadgen.tlsoptions import TLS_OPTIONS
 from wsfast.loadgen.units import format_count, format_duration, parse_count
 from wsfast.loadgen.verdict import GENERATOR_BOUND
 
@@ -120,7 +121,7 @@ Examples:
     help="How near the answer is to be.",
 )
 @with_options(LOAD_OPTIONS, CONTENT_OPTIONS, TEMPLATE_OPTIONS, GREETING_OPTIONS)
-@with_options(CONNECT_OPTIONS, HANDSHAKE_OPTIONS)
+@with_options(CONNECT_OPTIONS, HANDSHAKE_OPTIONS, TLS_OPTIONS)
 def command(url: str | None, **options: Any) -> None:
     """Find the highest rate (or the most connections) at which conditions hold.
 
