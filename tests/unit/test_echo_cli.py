@@ -18,12 +18,16 @@ def test_defaults() -> None:
         "unix": None,
         "workers": 1,
         "max_message_bytes": 16 << 20,
+        "certificate": None,
+        "key": None,
     }
 
 
 def test_options() -> None:
     given = parse("--host", "::1", "--port=0", "--workers=3", "--max-message-bytes", "5")
-    assert list(given.values()) == ["::1", 0, None, 3, 5]
+    assert list(given.values()) == ["::1", 0, None, 3, 5, None, None]
+    given = parse("--certificate", "chain.pem", "--key", "key.pem")
+    assert (given["certificate"], given["key"]) == ("chain.pem", "key.pem")
     assert parse("--unix", "path")["unix"] == "path"
 
 
@@ -39,6 +43,7 @@ def test_options() -> None:
         (["--workers", "9999"], "9999 is not in 1..1024"),
         (["--max-message-bytes", "0"], "0 is less than 1"),
         (["--unix", "path", "--workers", "2"], "cannot be shared"),
+        (["--key", "key.pem"], "--key goes with --certificate"),
         (["--nonsense"], "--nonsense"),
         (["stray"], "stray"),
     ],
@@ -57,7 +62,7 @@ def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
         parse("--help")
     assert raised.value.code == 0
     printed = capsys.readouterr().out
-    for option in ("--host", "--port", "--unix", "--workers", "--max-message-bytes"):
+    for option in ("--host", "--port", "--unix", "--workers", "--max-message-bytes", "--key"):
         assert option in printed
 
 
