@@ -135,6 +135,12 @@ class Server:
         **options: Any,
     ) -> None:
         format_subprotocols(subprotocols)  # raises now, not per request
+        self.tls = None if tls is None else TlsServer.of(tls)
+        if self.tls is not None and proxy_protocol:
+            raise ValueError(
+                "proxy_protocol and tls: a PROXY header stands in front of the TLS handshake, "
+                "where it is not read; end TLS in the proxy, or let it forward the address"
+            )
         self.loop = Loop() if loop is None else loop
         self._subprotocols = tuple(subprotocols)
         self._origins = OriginPolicy(origins)
@@ -144,12 +150,6 @@ class Server:
         self._on_request: Callable[[Request], Refusal | None] | None = getattr(
             handler, "on_request", None
         )
-        self.tls = None if tls is None else TlsServer.of(tls)
-        if self.tls is not None and proxy_protocol:
-            raise ValueError(
-                "proxy_protocol and tls: a PROXY header stands in front of the TLS handshake, "
-                "where it is not read; end TLS in the proxy, or let it forward the address"
-            )
         opener = traced_opener(lambda: _Opening(self), tracers)
         handler = traced_handler(handler, tracers)
         self.settings = Settings(

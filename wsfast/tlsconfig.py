@@ -267,8 +267,10 @@ class TlsClient:
         Raises:
             TypeError: it is neither a TlsClient nor a context.
         """
-        if value is None or isinstance(value, cls):
-            return value or cls()
+        if value is None:
+            return _default_client()
+        if isinstance(value, cls):
+            return value
         if isinstance(value, ssl.SSLContext):
             return cls(context=value)
         raise TypeError(f"tls is {value!r}, neither a TlsClient nor an ssl.SSLContext")
@@ -286,6 +288,12 @@ class TlsClient:
         make = functools.partial(TlsSession, self.context, server_side=False, server_hostname=name)
         make()  # raises now, not per connection
         return make
+
+
+@functools.cache
+def _default_client() -> TlsClient:
+    """Shared by all: reading the authorities of the system takes some milliseconds."""
+    return TlsClient()
 
 
 def _new_context(

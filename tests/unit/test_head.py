@@ -72,3 +72,11 @@ def test_lists_go_over_several_lines():
     assert found.cookies == {"a": "1", "b": "2"}
     assert found.subprotocols == ["x", "y", "z"]
     assert found.extensions == [("e", []), ("f", [("g", "1")])]
+
+
+@pytest.mark.parametrize(
+    ("scheme", "secure"),
+    [(None, False), ("http", False), ("ws", False), ("https", True), ("wss", True)],
+)
+def test_a_proxy_says_whether_it_was_secure(scheme: str | None, secure: bool) -> None:
+    assert Request("GET", "/", "1.1", [], scheme=scheme).secure is secure

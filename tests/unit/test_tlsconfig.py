@@ -110,6 +110,12 @@ def test_the_name_that_is_asked_for(host: str, name: str) -> None:
     assert session.ssl_object.server_hostname == name
 
 
+def test_the_default_is_made_once() -> None:
+    assert TlsClient.of(None) is TlsClient.of(None)
+    assert TlsClient.of(None).context.verify_mode == ssl.CERT_REQUIRED
+    assert TlsClient.of(None).context.check_hostname
+
+
 def test_tls_that_does_not_go_with_the_url() -> None:
     with pytest.raises(TypeError, match="neither a TlsClient nor"):
         connect("wss://127.0.0.1:1/", object(), tls="yes")
@@ -399,3 +405,5 @@ def test_arguments_that_do_not_go_together() -> None:
         server(alpn="http/1.1")
     with pytest.raises(TypeError, match="neither a TlsServer nor"):
         Server(object(), port=0, tls=True)
+    with pytest.raises(ValueError, match="in front of the TLS handshake"):
+        Server(object(), port=0, tls=server(), proxy_protocol=True)
