@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from wsfast.callback import CallbackStream
-from wsfast.echo.limits import raise_descriptor_limit
+from wsfast.descriptors import raise_descriptor_limit
 from wsfast.limits import Limits
 from wsfast.server import Server
 
@@ -68,7 +68,7 @@ def serve(pipe: Connection, interval: float | None) -> None:
     os.sched_setaffinity(0, {SERVER_CPU})
     raise_descriptor_limit()
     limits = Limits(ping_interval_seconds=interval)
-    server = Server(object(), "127.0.0.1", 0, origins=None, limits=limits)
+    server = Server(object(), "127.0.0.1", 0, origins="any", limits=limits)
     pipe.send(server.addresses[0][1])
 
     def answer(events: int) -> None:

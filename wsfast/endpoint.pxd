@@ -11,6 +11,7 @@ from wsfast.upgrading cimport CONNECTING, DONE, OPEN, OPENING, REFUSED, Phase
 cdef class Endpoint(Messaging):
     # Subclass it and override on_message for a handler without Python objects.
     cdef bint closing                     # the deadline for the end is set
+    cdef int unacknowledged               # bytes in the kernel at our last ping, if it was blocked
     cdef readonly object request          # what opened it (Request, Accepted): in on_open only
     cdef readonly object subprotocol      # the negotiated one (str), or None
     cdef public object state              # for the application; wsfast never touches it

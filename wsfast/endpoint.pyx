@@ -16,6 +16,7 @@ wait has a deadline that incoming bytes do not move.
 
 from cpython.bytes cimport PyBytes_AS_STRING
 from libc.errno cimport EAGAIN, EINTR, errno
+from libc.limits cimport INT_MAX
 from libc.string cimport memcpy
 
 from wsfast.buffer cimport Buffer
@@ -34,6 +35,23 @@ from wsfast.upgrading cimport CONNECTING, DONE, OPEN, OPENING, REFUSED
 import logging
 
 from wsfast.rfc6455 import CloseCode
+
+cdef extern from *:
+    """
+    #if defined(__linux__)
+    #include <sys/ioctl.h>
+    #endif
+    /* Bytes that the kernel took and the peer has not acknowledged; 0 where it does not tell. */
+    static int ws_unacknowledged(int fd) {
+        int size = 0;
+    #if defined(__linux__)
+        if (ioctl(fd, TIOCOUTQ, &size)) size = 0;
+    #endif
+        (void)fd;
+        return size;
+    }
+    """
+    int ws_unacknowledged(int fd) nogil
 
 __all__ = ["Endpoint"]
 
@@ -262,7 +280,9 @@ cdef class Endpoint(Messaging):
         if self.connection.close_sent or self.ended:
             return self.settle()
         if due == DEAD:
-            return self.give_up()
+            if not self.blocked or ws_unacknowledged(self.fd) >= self.unacknowledged:
+                return self.give_up()
+            self.times.heard = now  # paused, we hear nothing; but it reads what we sent
         if due == IDLE:
             self.settings.counters.idle_closed += 1
             return self.begin_close(NORMAL_CLOSURE, "idle")
@@ -275,6 +295,7 @@ cdef class Endpoint(Messaging):
 
     cdef int send_heartbeat(self, uint64_t now) except -1:
         cdef uint8_t payload[HEARTBEAT_BYTES]
+        self.unacknowledged = ws_unacknowledged(self.fd) if self.blocked else INT_MAX
         self.settings.timetable.ping(&self.times, now, payload)
         self.settings.counters.pings_sent += 1
         return self.connection.send_control(PING, payload, HEARTBEAT_BYTES)

@@ -84,6 +84,7 @@ cdef class Timetable:
             due = times.pinged + self.dead_after
             if now >= due:
                 return DEAD
+            due = min(due, now + times.interval)  # it may have answered by then
         else:
             due = max(times.pinged, times.heard) + times.interval
             if now >= due:

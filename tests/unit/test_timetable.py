@@ -76,6 +76,22 @@ def test_silence_after_a_ping_is_death(probe: Any) -> None:
     assert times.look(at(45))[0] == "dead"
 
 
+def test_a_peer_that_answers_is_pinged_at_its_interval_however_long_death_takes(
+    probe: Any,
+) -> None:
+    times = watched(probe, ping_interval_seconds=5, dead_after_seconds=60)
+    now, pings = START, []
+    while now < at(60):
+        due, again = times.look(now)
+        if due == "ping":
+            pings.append((now - START) // SECOND)
+            times.ping(now)
+            times.hear(now + 1000)
+            due, again = times.look(now)
+        now = again
+    assert pings == [5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 55]
+
+
 def test_any_byte_after_a_ping_is_life(probe: Any) -> None:
     times = watched(probe)
     times.ping(at(25))
@@ -95,7 +111,7 @@ def test_pings_do_not_pile_up_while_one_is_unanswered(probe: Any) -> None:
     times = watched(probe, ping_interval_seconds=1)
     times.ping(at(1))
     for second in range(1, 21):
-        assert times.look(at(second)) == ("nothing", at(21))
+        assert times.look(at(second)) == ("nothing", at(second + 1))
     assert times.look(at(21))[0] == "dead"
 
 
