@@ -10,6 +10,7 @@ import contextlib
 import shutil
 import socket
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -168,8 +169,27 @@ class BehindProxy:
     def test_the_proxy_ends_what_is_idle(self, net, behind):
         """Without heartbeats; which shows that the next test tests something."""
         handler = Recorder()
-        behind(handler, idle_milliseconds=300)
+        behind(handler, idle_milliseconds=300, ping_interval_seconds=None)
         peer = self.connect(net).upgrade()
         net.until(lambda: handler.closes and peer.ended)
         assert handler.closes[0][0] == 1006
         assert CLOSE not in [opcode for opcode, _ in peer.frames]
+
+    def test_heartbeats_keep_an_idle_connection_open(self, net, behind):
+        """For more than twice as long as the proxy lets be idle."""
+        handler = Recorder()
+        behind(
+            handler,
+            idle_milliseconds=800,
+            ping_interval_seconds=0.1,
+            dead_after_seconds=None,  # a busy machine is no dead peer
+        )
+        mine = Recorder()
+        ws = self.client(net, mine)
+        started = time.monotonic()
+        net.until(lambda: mine.closes or time.monotonic() > started + 1.8)
+        assert not mine.closes and not handler.closes
+        assert mine.named("ping")
+        handler.endpoints[0].send("awake")
+        ws.send("awake")
+        net.until(lambda: mine.messages and handler.messages)
