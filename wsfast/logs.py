@@ -134,11 +134,16 @@ class AccessLog:
 
     def on_handshake_start(self, ws: Endpoint) -> None:
         """Nothing is logged; the address is gone once the connection is."""
-        self._about[ws] = ({"client": _client(ws), "method": "", "path": ""}, time.monotonic())
+        self._about[ws] = (
+            {"client": _shown_address(ws.remote_address), "method": "", "path": ""},
+            time.monotonic(),
+        )
 
     def on_handshake_end(self, ws: Endpoint, handshake: Handshake) -> None:
         """One record, with the status; what is open is kept in mind for its close."""
         about, _ = self._about.pop(ws)
+        if handshake.request is not None:  # what proxies said of the client is known by now
+            about["client"] = _shown_address(handshake.request.client_address)
         about["method"] = escape(handshake.method)
         about["path"] = escape(handshake.target.partition("?")[0])  # a query may hold a token
         if handshake.status == 101:
@@ -182,9 +187,8 @@ class AccessLog:
             self._log.info("%s", form.format(**shown), extra={"event": event, **fields})
 
 
-def _client(ws: Endpoint) -> str:
-    """The peer's address as text; "-" if there is none any more, or it is a Unix socket."""
-    address = ws.remote_address
+def _shown_address(address: object) -> str:
+    """An address as text; "-" if there is none any more, or it is a Unix socket."""
     if not isinstance(address, tuple):
         return "-"
     host, port = address[:2]

@@ -12,9 +12,11 @@ from typing import Any, NamedTuple, Protocol
 
 from wsfast.endpoint import Endpoint
 
-__all__ = ["Handshake", "Tracer", "traced_handler", "traced_opener"]
+__all__ = ["Handshake", "Tracer", "request_line", "traced_handler", "traced_opener"]
 
 _MOST_LINE_BYTES = 8192
+#: What a PROXY header of version 2 begins with; its length stands behind two more bytes.
+_PROXY_2 = b"\r\n\r\n\0\r\nQUIT\n"
 
 
 class Handshake(NamedTuple):
@@ -110,8 +112,8 @@ class _TracedOpening:
             if self._hooks.start is not None:
                 self._hooks.start(endpoint)
         answering = self._answering
-        if len(answering.line) < _MOST_LINE_BYTES and b"\n" not in answering.line:
-            answering.line += data[:_MOST_LINE_BYTES]
+        if len(answering.head) < _MOST_LINE_BYTES and request_line(answering.head) is None:
+            answering.head += data[:_MOST_LINE_BYTES]
         self._opening.receive(answering, data)
 
     def receive_eof(self, endpoint: Endpoint) -> None:
@@ -131,13 +133,13 @@ class _Answering:
     It counts as the endpoint itself, in a dict as well, and what is set on it is set there.
     """
 
-    __slots__ = ("_begun", "_endpoint", "_hooks", "line")
+    __slots__ = ("_begun", "_endpoint", "_hooks", "head")
 
     def __init__(self, endpoint: Endpoint, hooks: _Hooks) -> None:
         self._endpoint = endpoint
         self._hooks = hooks
         self._begun = time.monotonic()
-        self.line = b""
+        self.head = b""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._endpoint, name)
@@ -174,11 +176,23 @@ class _Answering:
     def _tell(self, status: int, subprotocol: str | None, request: Any) -> None:
         if self._hooks.end is None:
             return
-        words = self.line.partition(b"\n")[0].decode("latin-1").split(" ")
+        words = (request_line(self.head) or "").split(" ")
         method, target = (words[0], words[1]) if len(words) == 3 else ("", "")
         seconds = time.monotonic() - self._begun
         handshake = Handshake(method, target, status, subprotocol, request, seconds)
         self._hooks.end(self._endpoint, handshake)
+
+
+def request_line(head: bytes) -> str | None:
+    """The request line of what a peer sent, behind a PROXY header; None if there is none yet."""
+    if _PROXY_2.startswith(head[: len(_PROXY_2)]):
+        if len(head) < 16:
+            return None
+        head = head[16 + int.from_bytes(head[14:16], "big") :]
+    elif head.startswith(b"PROXY "):
+        head = head.partition(b"\n")[2]
+    line, end, _ = head.partition(b"\n")
+    return line.decode("latin-1") if end else None
 
 
 def traced_handler(handler: object, tracers: Iterable[object]) -> object:

@@ -175,6 +175,14 @@ def test_one_record_for_a_handshake_and_one_for_its_close(net: Net, access: Reco
     assert "secret" not in f"{about} {vars(closed)}", "a query may hold a token"
 
 
+def test_the_client_is_whom_a_trusted_proxy_names(net: Net, access: Records) -> None:
+    server = net.server(Recorder(), tracers=[AccessLog()], trusted_proxies=["127.0.0.1"])
+    peer = net.peer(server).upgrade("X-Forwarded-For: 2001:db8::5")
+    peer.send(goodbye())
+    net.until(lambda: peer.ended)
+    assert [line.split(" ")[0] for line in access.lines] == ["[2001:db8::5]:0"] * 2
+
+
 def test_a_refused_and_a_broken_one(net: Net, access: Records) -> None:
     log = AccessLog()
     server = net.server(Recorder(), tracers=[log], opening_seconds=0.1)

@@ -21,6 +21,8 @@ def test_defaults() -> None:
         "fd": None,
         "origins": ["same", None],
         "limits": Limits(),
+        "trusted_proxies": [],
+        "proxy_protocol": False,
         "app_dir": "",
         "workers": None,
         "shared_socket": False,
@@ -54,6 +56,8 @@ def test_defaults() -> None:
             {"log_json": True, "access_log": True},
         ),
         (["--fd", "3"], {"fd": 3}),
+        (["--trusted-proxy=::1", "--trusted-proxy=unix"], {"trusted_proxies": ["::1", "unix"]}),
+        (["--proxy-protocol"], {"proxy_protocol": True}),
     ],
 )
 def test_options(arguments: list[str], expected: dict[str, object]) -> None:
@@ -107,7 +111,7 @@ def test_help_explains_every_option(capsys: pytest.CaptureFixture[str]) -> None:
     assert raised.value.code == 0
     printed = capsys.readouterr().out
     for name in vars(parse(["a:b"])):
-        if name not in ("target", "origins", "limits"):
+        if name not in ("target", "origins", "limits", "trusted_proxies"):
             assert f"--{name.replace('_', '-')}" in printed
 
 

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from sockets import Net, Recorder, goodbye, network, request_head, text
-from wire import STEPS, TEXT
+from wire import STEPS, TEXT, pieces
 from wsfast.errors import ConnectFailed
 from wsfast.handshake import Refusal
 from wsfast.listener import Listener
 from wsfast.listening import listen
 from wsfast.rfc6455 import Role
 from wsfast.settings import Settings
-from wsfast.tracing import Handshake, Tracer, traced_handler, traced_opener
+from wsfast.tracing import Handshake, Tracer, request_line, traced_handler, traced_opener
 
 
 @pytest.fixture
@@ -113,6 +113,38 @@ def test_a_request_line_without_end_is_not_kept(net: Net) -> None:
     peer.send(b"GET /" + b"a" * 90_000 + b" HTTP/1.1\r\n\r\n")
     net.until(lambda: "end" in spy.names())
     assert spy.heard[1][1].method == ""
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize(
+    "before",
+    [
+        b"",
+        b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\n",
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" + bytes(10) + b"\n\n",
+    ],
+)
+def test_the_request_line_stands_behind_what_a_proxy_says(before: bytes, step: int) -> None:
+    sent = before + b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
+    head, found = b"", []
+    for piece in pieces(sent, step):
+        head += piece
+        if len(head) < len(before):
+            continue
+        found.append(request_line(head))
+    assert found[-1] == "GET /x HTTP/1.1\r"
+    assert set(found) <= {None, found[-1]}
+
+
+def test_behind_a_proxy_the_line_is_the_request(net: Net) -> None:
+    spy = Spy()
+    options = {"proxy_protocol": True, "trusted_proxies": ["127.0.0.1"]}
+    peer = net.peer(net.server(Recorder(), tracers=[spy], **options))
+    peer.send(b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\n" + request_head(target="/behind"))
+    peer.take_head()
+    handshake = spy.heard[1][1]
+    assert handshake[:3] == ("GET", "/behind", 101)
+    assert handshake.request.client_address == ("1.2.3.4", 1)
 
 
 def test_several_tracers_with_some_of_the_methods(net: Net) -> None:

@@ -97,6 +97,8 @@ def _server(options: argparse.Namespace, sockets: list[socket.socket]) -> Server
         load(options.target, options.app_dir),
         sockets=sockets,
         origins=options.origins,
+        proxy_protocol=options.proxy_protocol,
+        trusted_proxies=options.trusted_proxies,
         limits=options.limits,
         tracers=[AccessLog()] if options.access_log else [],
     )

@@ -29,6 +29,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("target", metavar="module:app", type=_target, help="what to serve")
     _add_listening(parser)
+    _add_proxies(parser)
     _add_processes(parser)
     _add_ending(parser)
     _add_logging(parser)
@@ -60,6 +61,22 @@ def _add_listening(parser: argparse.ArgumentParser) -> None:
         dest="origins",
         help="whose pages may connect: https://example.com, same (as the server), any; or none, "
         "for clients that are no browsers; again for more (same and none)",
+    )
+
+
+def _add_proxies(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("behind a proxy")
+    group.add_argument(
+        "--trusted-proxy",
+        metavar="ADDRESS",
+        action="append",
+        dest="trusted_proxies",
+        default=[],
+        help="an address, a network, or unix: what it says of the client is believed; again for "
+        "more (nobody)",
+    )
+    group.add_argument(
+        "--proxy-protocol", action="store_true", help="it sends PROXY headers, version 1 or 2"
     )
 
 
