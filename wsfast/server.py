@@ -183,8 +183,14 @@ class Server:
         return len(self.settings.endpoints)
 
     def stats(self) -> dict[str, int]:
-        """Figures of now, for metrics: connections, sockets that listen, whether it drains."""
+        """What happened so far, and how it stands, for metrics.
+
+        Returns:
+            The counters of `Settings.stats` (accepted, messages_received, bytes_sent ...), and of
+            now: connections, sockets that are listening, and 1 for draining.
+        """
         return {
+            **self.settings.stats,
             "connections": self.connections,
             "listening": len(self._listeners),
             "draining": int(self.draining),

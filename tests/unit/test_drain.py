@@ -60,15 +60,22 @@ def test_all_are_told_and_on_done_comes_in_a_turn(net: Net) -> None:
     assert not server.draining and not server.connections
 
 
+def figures(server: Server) -> tuple[int, ...]:
+    stats = server.stats()
+    return tuple(stats[name] for name in ("connections", "listening", "draining"))
+
+
 def test_the_figures_say_so(net: Net) -> None:
     server, peers = connected(net, 2)
-    assert server.stats() == {"connections": 2, "listening": 1, "draining": 0}
+    assert figures(server) == (2, 1, 0)
+    assert server.stats()["accepted"] == server.stats()["opened"] == 2
     server.drain()
-    assert server.stats() == {"connections": 2, "listening": 0, "draining": 1}
+    assert figures(server) == (2, 0, 1)
     for peer in peers:
         peer.close()
     net.until(lambda: not server.draining)
-    assert server.stats() == {"connections": 0, "listening": 0, "draining": 0}
+    assert figures(server) == (0, 0, 0)
+    assert server.stats()["closed"] == 2
 
 
 def test_code_and_reason(net: Net) -> None:

@@ -129,8 +129,6 @@ def test_the_request_line_stands_behind_what_a_proxy_says(before: bytes, step: i
     head, found = b"", []
     for piece in pieces(sent, step):
         head += piece
-        if len(head) < len(before):
-            continue
         found.append(request_line(head))
     assert found[-1] == "GET /x HTTP/1.1\r"
     assert set(found) <= {None, found[-1]}
