@@ -23,6 +23,7 @@ cdef class LoadConnection(Endpoint):
     cdef uint32_t number          # among the connections of all workers; part of the stamp
     cdef uint32_t slot            # where Engine.connections holds it
     cdef uint32_t greetings       # messages that still answer our first one
+    cdef bint returns             # it was opened within the window, in place of one that ended
     cdef bint retired             # we closed it at the end of its lifetime
     cdef int broken               # errno with which the socket failed; 0: it did not
     cdef str key                  # the Sec-WebSocket-Key that it sent; None once open

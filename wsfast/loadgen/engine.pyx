@@ -122,7 +122,7 @@ cdef class LoadConnection(Endpoint):
         engine.handshake.record(clock_ns() - self.begun)
         engine.pending -= 1
         engine.live += 1
-        if engine.sending:
+        if self.returns:
             engine.reconnected += 1
         else:
             engine.opened += 1
@@ -282,6 +282,7 @@ cdef class Engine:
         connection.engine = self
         connection.slot = index
         connection.number = self.plan.first + index
+        connection.returns = self.sending
         connection.begun = clock_ns()
         try:
             fd = self.open_socket(index)
