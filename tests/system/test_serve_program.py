@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import sys
 import time
 from collections.abc import Iterator
@@ -295,6 +296,51 @@ def test_workers_on_a_unix_socket(net: Net, app: App) -> None:
         peer.close()
         assert program.end()[0] == 0
     assert not path.exists()
+
+
+# --- TLS ---
+
+
+def serial_number(port: int, trusted: str) -> str:
+    """Of the certificate that the server shows; it is verified."""
+    context = ssl.create_default_context(cafile=trusted)
+    with socket.create_connection(("127.0.0.1", port)) as plain:
+        with context.wrap_socket(plain, server_hostname="127.0.0.1") as secure:
+            shown = secure.getpeercert()
+            assert shown is not None
+            return str(shown["serialNumber"])
+
+
+def test_a_restart_brings_the_new_certificate(net: Net, app: App) -> None:
+    certificates = pytest.importorskip("certificates", reason="trustme is not installed")
+    authority = certificates.authority()
+    served = [app.directory / "chain", app.directory / "key"]
+
+    def renew() -> None:
+        for target, made in zip(served, authority.issue(), strict=True):
+            target.write_bytes(Path(made).read_bytes())
+
+    renew()
+    files = ["--certificate", str(served[0]), "--key", str(served[1])]
+    with app.serve("--workers", "2", *files) as program:
+        found = re.fullmatch(r"listening on wss://127\.0\.0\.1:(\d+)/\n", program.said[0])
+        assert found
+        port, trusted = int(found[1]), str(authority.file)
+        before = serial_number(port, trusted)
+        renew()
+        assert serial_number(port, trusted) == before
+        workers = set(program.workers())
+        program.process.send_signal(signal.SIGHUP)
+        net.poll(lambda: not workers & set(program.workers()))
+        assert serial_number(port, trusted) != before
+        assert program.end()[0] == 0
+
+
+def test_a_certificate_that_is_not_there_is_a_line_and_1(app: App) -> None:
+    program = app.serve("--certificate", str(app.directory / "absent"), "--workers", "2")
+    out, err = program.finish()
+    assert (program.process.returncode, out) == (1, "")
+    assert "absent" in err and "Traceback" not in err
 
 
 # --- a service manager ---------------------------------------------------------------------------

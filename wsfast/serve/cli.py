@@ -19,6 +19,7 @@ from wsfast.serve.loading import LoadError, load
 from wsfast.serve.options import parse
 from wsfast.server import Server
 from wsfast.supervisor import Supervisor
+from wsfast.tlsconfig import TlsServer
 from wsfast.worker import Worker
 
 __all__ = ["main"]
@@ -56,11 +57,13 @@ def _pid_file(path: str | None) -> Iterator[None]:
 
 def _run(options: argparse.Namespace) -> int:
     notify = Notifier()
+    secure = _tls(options) is not None  # what is wrong with the files is said now
     sockets = _sockets(options)
     listening = sorted({each.getsockname() for place in sockets for each in place}, key=str)
 
     def announce() -> None:
-        print(f"listening on {', '.join(map(address_url, listening))}", flush=True)
+        urls = [address_url(each, secure=secure) for each in listening]
+        print(f"listening on {', '.join(urls)}", flush=True)
 
     try:
         if options.workers is None:
@@ -100,8 +103,16 @@ def _server(options: argparse.Namespace, sockets: list[socket.socket]) -> Server
         proxy_protocol=options.proxy_protocol,
         trusted_proxies=options.trusted_proxies,
         limits=options.limits,
+        tls=_tls(options),
         tracers=[AccessLog()] if options.access_log else [],
     )
+
+
+def _tls(options: argparse.Namespace) -> TlsServer | None:
+    """From the files as they are now: a worker that a restart brings has new certificates."""
+    if options.certificate is None:
+        return None
+    return TlsServer(options.certificate, options.key, client_ca=options.client_ca)
 
 
 def _drain(options: argparse.Namespace) -> dict[str, Any]:
@@ -134,7 +145,7 @@ def _work(options: argparse.Namespace, worker: Worker) -> int:
     """One worker: the module is imported here, so that a restart finds what it says then."""
     try:
         server = _server(options, worker.sockets)
-    except LoadError as error:
+    except (LoadError, OSError, ValueError) as error:
         _log.error("%s", error)
         return 1
     worker.serve(server, **_drain(options))

@@ -29,6 +29,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("target", metavar="module:app", type=_target, help="what to serve")
     _add_listening(parser)
+    _add_tls(parser)
     _add_proxies(parser)
     _add_processes(parser)
     _add_ending(parser)
@@ -40,6 +41,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         options.origins = _origins(options.origins)
     except ValueError as error:
         parser.error(str(error))
+    if options.certificate is None and (options.key or options.client_ca):
+        parser.error("--key and --client-ca go with --certificate")
     if options.unix is not None and options.fd is not None:
         parser.error("--unix and --fd both say where to listen: one of them")
     return options
@@ -61,6 +64,15 @@ def _add_listening(parser: argparse.ArgumentParser) -> None:
         dest="origins",
         help="whose pages may connect: https://example.com, same (as the server), any; or none, "
         "for clients that are no browsers; again for more (same and none)",
+    )
+
+
+def _add_tls(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("TLS")
+    group.add_argument("--certificate", metavar="FILE", help="speak wss:// with it")
+    group.add_argument("--key", metavar="FILE", help="its key, if that file does not hold it")
+    group.add_argument(
+        "--client-ca", metavar="PATH", help="let in only clients with a certificate of these"
     )
 
 
