@@ -34,6 +34,9 @@ cdef enum:
     # A MemoryBIO keeps the largest block that it ever needed: no more than this is put in at once.
     FEED_BYTES = 64 * 1024
 
+# Within the calls Python's signal handlers run. If one raises, what the call had in hand is lost.
+cdef str INTERRUPTED = "interrupted by an exception of a signal handler"
+
 cdef object SSLError = ssl.SSLError
 cdef object SSLWantReadError = ssl.SSLWantReadError
 
@@ -159,6 +162,9 @@ cdef class TlsSession:
             pass
         except SSLError as error:
             self.error = error
+        except BaseException:
+            self.error = SSLError(INTERRUPTED)
+            raise
         return used
 
     # --- sending ---------------------------------------------------------------------------
@@ -166,11 +172,16 @@ cdef class TlsSession:
     cdef bytes encrypt(self, const uint8_t *data, size_t size):
         self.window.data = <uint8_t *>data
         self.window.size = size
+        if self.error is not None:
+            return None
         try:
             self.core.write(self.window)
         except SSLError as error:
             self.error = error
             return None
+        except BaseException:
+            self.error = SSLError(INTERRUPTED)
+            raise
         return self.outgoing.read()
 
     cdef bytes take_records(self):

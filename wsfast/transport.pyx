@@ -77,6 +77,15 @@ cdef inline Py_ssize_t taken(int fd, Py_ssize_t sent, size_t size) noexcept nogi
 
 
 
+cdef int keep(Transport self, const uint8_t *data, size_t size) except -1:
+    """The rare half of `enqueue`: apart, the other one needs no registers."""
+    if self.queue is None:
+        self.queue = Buffer()
+    self.queue.append(data, size)
+    self.blocked = True
+    return self.update_interest()
+
+
 cdef class Transport(Stream):
     """A non-blocking socket; an endpoint adds the protocol."""
 
@@ -264,7 +273,11 @@ cdef class Transport(Stream):
             self.send_sealed()
         while done < size and session.sealed is None:
             part = min(size - done, <size_t>SEAL_BYTES)
-            records = session.encrypt(data + done, part)
+            try:
+                records = session.encrypt(data + done, part)
+            except BaseException:  # of a signal handler: the turn does not come to its end
+                self.loop.turn = None
+                raise
             if records is None:
                 shutdown(self.fd, SHUT_RDWR)  # as for a broken socket: reading finds the end
                 return size
@@ -317,13 +330,9 @@ cdef class Transport(Stream):
 
     cdef int enqueue(self, const uint8_t *data, size_t size) except -1:
         """Keep what the kernel did not take, and wait until it does."""
-        if size or (self.session is not None and self.session.sealed is not None):
-            if self.queue is None:
-                self.queue = Buffer()
-            self.queue.append(data, size)
-            self.blocked = True
-            self.update_interest()
-        return 0
+        if not size and (self.session is None or self.session.sealed is None):
+            return 0
+        return keep(self, data, size)
 
     cdef int flush_queue(self) except -1:
         cdef Buffer queue = self.queue

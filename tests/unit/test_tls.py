@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import socket
 import ssl
+import types
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from certificates import SecurePeer, client, secure_open, secure_peer, server
+from certificates import SecurePeer, authority, client, secure_open, secure_peer, server
 from sockets import (
     MORE_THAN_THE_KERNEL_TAKES,
     SECONDS,
@@ -25,6 +27,7 @@ from wsfast.client import connect
 from wsfast.endpoint import Endpoint
 from wsfast.errors import ConnectFailed, LocalProtocolError, TlsFailed
 from wsfast.tls import TlsSession
+from wsfast.tlsconfig import TlsServer
 
 
 @pytest.fixture
@@ -438,6 +441,58 @@ def test_a_server_that_leaves_during_the_handshake(net: Net) -> None:
     net.accept(listening, upgrade=False).close()
     net.until(lambda: failures(handler))
     assert isinstance(failures(handler)[0], ConnectFailed)
+
+
+# --- signals -------------------------------------------------------------------------------------
+
+
+class Interrupted:
+    """The core of a session, in whose named method a signal handler raises once it is armed."""
+
+    armed = ""
+
+    def __init__(self, core: Any) -> None:
+        self.core = core
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*arguments: Any) -> Any:
+            result = getattr(self.core, name)(*arguments)
+            if name == Interrupted.armed:
+                raise KeyboardInterrupt
+            return result
+
+        return call
+
+
+class Interrupting(ssl.SSLContext):
+    """A context whose sessions can be interrupted."""
+
+    def wrap_bio(self, *arguments: Any, **options: Any) -> Any:
+        made = super().wrap_bio(*arguments, **options)
+        return types.SimpleNamespace(_sslobj=Interrupted(made._sslobj), made=made)
+
+
+@pytest.mark.parametrize("method", ["read", "write"])
+def test_a_signal_handler_that_raises_breaks_the_connection_off(
+    net: Net, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the call had in hand is lost: nothing may follow it as if it were not."""
+    context = Interrupting(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*authority().files)
+    handler = Recorder(echo=True)
+    peer, ws = secure_open(net, handler, tls=TlsServer(context=context))
+    monkeypatch.setattr(Interrupted, "armed", method)
+    peer.send(text("in hand"))
+    with pytest.raises(KeyboardInterrupt):
+        net.until(lambda: False)
+    monkeypatch.setattr(Interrupted, "armed", "")
+    assert "signal handler" in str(ws.tls.error)
+    peer.send(text("what follows"))
+    net.until(lambda: handler.closes)
+    assert "what follows" not in handler.messages
+    assert handler.closes[0][0] == 1006 or method == "write"
+    net.until(lambda: peer.ended or peer.failure)
+    assert (TEXT, b"what follows") not in peer.frames
 
 
 # --- the session itself --------------------------------------------------------------------------
