@@ -10,6 +10,7 @@ import pytest
 
 from sockets import (
     MORE_THAN_THE_KERNEL_TAKES,
+    SANITIZED,
     Net,
     Peer,
     Recorder,
@@ -215,14 +216,14 @@ def test_wait_aborts_beyond_the_bound(net: Net, caplog: pytest.LogCaptureFixture
 
 def test_close_says_1013(net: Net) -> None:
     handler = Recorder()
-    peer, ws = stuck(net, handler, slow_consumer="close", closing_seconds=5)
+    peer, ws = stuck(net, handler, slow_consumer="close", closing_seconds=60)
     while ws.send(bytes(65536)):
         pass
     assert ws.ready_state is State.CLOSING and not handler.closes
     assert ws.settings.stats["slow_closed"] == 1
     peer.read()
     peer.take_head()
-    net.until(lambda: peer.frames and peer.frames[-1][0] == CLOSE, 30)
+    net.until(lambda: peer.received.endswith(SLOW_CLOSE[1]) or handler.closes, 30)
     assert peer.frames[-1] == SLOW_CLOSE
     peer.send(goodbye(1013))
     net.until(lambda: handler.closes)
@@ -332,7 +333,7 @@ def test_what_waits_leaves_before_our_close(net: Net) -> None:
     assert not ws.send("too late")
     peer.read()
     peer.take_head()
-    net.until(lambda: peer.frames and peer.frames[-1][0] == CLOSE, 30)
+    net.until(lambda: peer.received.endswith(b"bye") or handler.closes, 30)
     assert told(peer) == [str(n) for n in range(10)]
     peer.send(goodbye())
     net.until(lambda: handler.closes)
@@ -399,7 +400,7 @@ def test_hundreds_of_slow_readers_stay_within_the_budget(net: Net) -> None:
     assert most < (4 << 20) + 200 * 65536 + (1 << 20)
     stats = server.settings.stats
     assert stats["over_budget"] == stats["slow_closed"] > 150
-    assert resident_bytes() < before + (64 << 20)
+    assert SANITIZED or resident_bytes() < before + (64 << 20)
     net.until(lambda: not server.connections or not net.loop.buffered_bytes, 20)
 
 
