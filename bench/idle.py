@@ -32,6 +32,7 @@ __all__ = ["Cost", "main"]
 SERVER_CPU, CLIENT_CPU = 0, 1
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 EACH_SOURCE = 10_000
+BATCH = 200
 #: Linux: choose the source port at connect(), where only the pair of addresses must be unique.
 IP_BIND_ADDRESS_NO_PORT = 24
 REQUEST = (
@@ -116,22 +117,29 @@ def answer_ping(held: socket.socket) -> bool:
     return True
 
 
+def answer_pings(poll: select.epoll, held: dict[int, socket.socket], seconds: float) -> None:
+    """Wait for so long at most, and let go of what got anything but a ping."""
+    for fd, _ in poll.poll(seconds):
+        if not answer_ping(held[fd]):
+            poll.unregister(fd)
+            held.pop(fd).close()
+
+
 def hold(pipe: Connection, port: int, connections: int) -> None:
     """The client process: opens all connections, says so, and answers pings until told to end."""
     os.sched_setaffinity(0, {CLIENT_CPU})
     raise_descriptor_limit()
     poll = select.epoll()
-    held = {}
+    held: dict[int, socket.socket] = {}
     for n in range(connections):
         opened = open_one(port, n)
         held[opened.fileno()] = opened
         poll.register(opened, select.EPOLLIN)
+        if n % BATCH == 0:  # opening may take longer than a server waits for its first pongs
+            answer_pings(poll, held, 0)
     pipe.send(len(held))
     while not pipe.poll():
-        for fd, _ in poll.poll(0.5):
-            if not answer_ping(held[fd]):
-                poll.unregister(fd)
-                held.pop(fd).close()
+        answer_pings(poll, held, 0.5)
     pipe.send(len(held))
     os._exit(0)
 
