@@ -321,7 +321,8 @@ cdef class Transport(Stream):
         if size and self.fd >= 0:
             sent = self.transmit(cork.data, size)
             self.settings.counters.bytes_sent += <size_t>sent
-            self.enqueue(cork.data + sent, size - sent)
+            if <size_t>sent < size or self.session is not None:
+                self.enqueue(cork.data + sent, size - sent)
         elif self.blocked:
             self.update_interest()  # this turn's went to the queue: it may be above high water now
         if cork.capacity > 4 * CORK_BYTES:
