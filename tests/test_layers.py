@@ -25,13 +25,15 @@ LAYERS = [
     {"scan"},
     {"buffer"},
     {"events", "receiver", "connection", "deflate"},
-    {"url", "headers", "head", "headreader", "refusal", "handshake"},
+    {"url", "headers", "head", "headreader", "refusal", "upgrade", "handshake"}
+    | {"routing", "response", "record"},
     {"admission", "auth", "credentials", "entrance", "forwarded", "origin", "proxy", "session"},
     {"poller", "wheel", "files", "callback", "selector"},
     {"tls", "tlsbudget", "tlsconfig"},
     {"timetable", "rates", "backlog", "loop", "settings"},
-    {"transport", "upgrading", "messaging", "endpoint"},
-    {"descriptors", "signals", "listening", "listener", "tracing", "drain", "server", "client"},
+    {"transport", "opened", "upgrading", "messaging", "endpoint"},
+    {"descriptors", "signals", "listening", "listener", "tracing", "drain", "server", "client"}
+    | {"site", "tasks", "opening", "hosting", "app"},
     {"worker", "supervisor", "activation", "logs"},
     {"asyncio", "integrations"},
     {"loadgen", "echo", "serve"},

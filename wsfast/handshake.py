@@ -22,7 +22,6 @@ import binascii
 import dataclasses
 import hashlib
 import os
-import re
 from collections.abc import Iterable, Mapping
 
 from wsfast.errors import LocalProtocolError
@@ -31,20 +30,26 @@ from wsfast.headers import (
     Extension,
     Headers,
     HeadersLike,
-    check_extensions,
     field_lines,
     format_cookies,
     format_extensions,
     format_subprotocols,
-    has_element,
     pairs,
     parse_extensions,
-    parse_subprotocols,
     show,
 )
 from wsfast.headreader import BadHead, RequestReader, ResponseReader
 from wsfast.refusal import Refusal, write_response
 from wsfast.rfc6455 import GUID, VERSION
+from wsfast.upgrade import (
+    KEY,
+    SINGLE,
+    check_no_body,
+    check_request,
+    check_upgrade,
+    combine,
+    is_upgrade,
+)
 from wsfast.url import parse_url
 
 __all__ = [
@@ -60,18 +65,11 @@ __all__ = [
     "accept_key",
 ]
 
-_KEY = re.compile(r"[A-Za-z0-9+/]{21}[AQgw]==")
-_TARGET = re.compile(r"(?:/|(?:https?|wss?)://[^/?#@]+(?=[/?]|\Z))[^#]*", re.IGNORECASE)
-# A comma is legal in a name, and there only when somebody has joined two Host lines.
-_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+;=%\-]+)(?::[0-9]*)?")
-_SINGLE = frozenset({"host", "origin", "sec-websocket-key", "sec-websocket-version"})
 _FRAMING = frozenset({"connection", "content-length", "transfer-encoding"})
 _OURS = frozenset(
     f"sec-websocket-{name}" for name in ("accept", "extensions", "key", "protocol", "version")
 ) | {"connection", "upgrade"}
-_UPGRADE: Headers = [("Upgrade", "websocket"), ("Connection", "Upgrade")]
 _VERSION = str(VERSION)
-_SUPPORTED: Headers = [("Sec-WebSocket-Version", _VERSION)]
 _MAX_BODY_BYTES = 16384
 
 
@@ -87,11 +85,17 @@ class ServerHandshake:
     Args:
         max_head_bytes: limit of the request's head in bytes; 431 beyond it.
         max_headers: limit of its header lines; 431 beyond it.
+        plain: hand on every request that HTTP allows, whatever its method, for a server that also
+            answers plain ones; `check_upgrade` then comes before `accept`.
     """
 
-    def __init__(self, *, max_head_bytes: int = 16384, max_headers: int = 128) -> None:
-        self._reader = RequestReader(max_head_bytes, max_headers)
+    def __init__(
+        self, *, max_head_bytes: int = 16384, max_headers: int = 128, plain: bool = False
+    ) -> None:
+        self._reader = RequestReader(max_head_bytes, max_headers, None if plain else ("GET",))
+        self._plain = plain
         self._result: Request | Refusal | None = None
+        self._fields: dict[str, str] = {}
         self._key = ""
         self._trailing = bytearray()
 
@@ -115,12 +119,26 @@ class ServerHandshake:
             if head is None:
                 return None
             self._trailing += self._reader.trailing
-            request = Request(*self._reader.parse(head))
-            self._key = _check_request(request)
+            request = Request(*self._reader.parse(head), raw=head)
+            self._fields = check_request(request)
+            self._key = "" if self._plain else check_upgrade(self._fields)
             self._result = request
         except BadHead as fault:
             self._result = Refusal(fault.status, fault.reason, fault.headers)
         return self._result
+
+    @property
+    def wants_upgrade(self) -> bool:
+        """Whether the request, valid or not, asks for a WebSocket rather than for a page."""
+        return is_upgrade(self._fields)
+
+    def check_upgrade(self) -> Refusal | None:
+        """Whether the request has what section 4.2.1 demands; returns the refusal if not."""
+        try:
+            self._key = check_upgrade(self._fields)
+        except BadHead as fault:
+            return Refusal(fault.status, fault.reason, fault.headers)
+        return None
 
     def accept(
         self,
@@ -143,6 +161,8 @@ class ServerHandshake:
         """
         if request is not self._result:
             raise LocalProtocolError("accept() wants the Request that receive() returned")
+        if not self._key:
+            raise LocalProtocolError("accept() comes after check_upgrade() (section 4.2.2)")
         extra = ""
         if subprotocol is not None:
             if subprotocol not in request.subprotocols:
@@ -183,91 +203,6 @@ def _write_extensions(extensions: list[Extension], request: Request) -> str:
         if name not in offered:
             raise _not_offered("extension", name, offered)
     return f"Sec-WebSocket-Extensions: {format_extensions(extensions)}\r\n"
-
-
-def _check_request(request: Request) -> str:
-    """Check every rule of section 4.2.1 that a server can check, and return the key.
-
-    Raises:
-        BadHead: the request breaks one.
-    """
-    fields = _combine(request.headers)
-    if not _TARGET.fullmatch(request.target):
-        raise BadHead(400, f"the target is {show(request.target)} (RFC 9112 section 3.2)")
-    _check_no_body(fields)
-    _check_host(fields.get("host", ""))
-    if request.target[0] != "/":
-        _check_host(request.host)
-    if not _is_upgrade(fields):
-        reason = "no upgrade to websocket is asked for, Upgrade is "
-        reason += f"{show(fields.get('upgrade', ''))} and Connection "
-        reason += f"{show(fields.get('connection', ''))} (RFC 6455 section 4.2.1)"
-        raise BadHead(426, reason, _UPGRADE)
-    _check_version(fields.get("sec-websocket-version"))
-    key = fields.get("sec-websocket-key", "")
-    if not _KEY.fullmatch(key):
-        reason = f"the Sec-WebSocket-Key is {show(key)}, not the base64 of 16 bytes"
-        raise BadHead(400, f"{reason} (RFC 6455 section 4.2.1)")
-    _check_offers(fields)
-    return key
-
-
-def _combine(headers: Headers) -> dict[str, str]:
-    """The fields by name, those of several lines joined by commas (RFC 9110 section 5.2).
-
-    Raises:
-        BadHead: a field that must come once comes again.
-    """
-    fields = dict(headers)
-    if len(fields) < len(headers):
-        fields.clear()
-        for name, value in headers:
-            if name not in fields:
-                fields[name] = value
-            elif name in _SINGLE:
-                raise BadHead(400, f"the {name} header comes twice (RFC 9110 section 5.3)")
-            else:
-                fields[name] += f", {value}"
-    return fields
-
-
-def _check_host(host: str) -> None:
-    if not _HOST.fullmatch(host):
-        raise BadHead(400, f"the Host is {show(host)}, no host[:port] (RFC 9112 section 3.2)")
-
-
-def _check_no_body(fields: dict[str, str]) -> None:
-    """What follows the head are frames: nobody in front of us may take them for a body."""
-    if "transfer-encoding" in fields or fields.get("content-length", "0") != "0":
-        coding, length = fields.get("transfer-encoding", ""), fields.get("content-length", "")
-        reason = f"Transfer-Encoding is {show(coding)} and Content-Length {show(length)}"
-        raise BadHead(400, f"{reason}, a handshake has no body (RFC 9112 section 6.3)")
-
-
-def _is_upgrade(fields: dict[str, str]) -> bool:
-    upgrade, connection = fields.get("upgrade", ""), fields.get("connection", "")
-    return has_element(upgrade, "websocket") and has_element(connection, "upgrade")
-
-
-def _check_version(version: str | None) -> None:
-    if version is None:
-        raise BadHead(400, "Sec-WebSocket-Version is missing (RFC 6455 section 4.2.1)", _SUPPORTED)
-    if version != _VERSION:
-        reason = f"Sec-WebSocket-Version is {show(version)}, not {VERSION} (RFC 6455 section 4.4)"
-        raise BadHead(426, reason, _UPGRADE + _SUPPORTED)
-
-
-def _check_offers(fields: dict[str, str]) -> None:
-    for name, parse in (
-        ("sec-websocket-protocol", parse_subprotocols),
-        ("sec-websocket-extensions", check_extensions),
-    ):
-        value = fields.get(name)
-        if value is not None:
-            try:
-                parse(value)
-            except ValueError as error:
-                raise BadHead(400, f"{name}: {error} (RFC 6455 section 9.1)") from None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -343,7 +278,7 @@ class ClientHandshake:
         self.host, self.port, self.secure = parsed.host, parsed.port, parsed.secure
         self.target = parsed.target
         self._key = base64.b64encode(os.urandom(16)).decode("ascii") if key is None else key
-        if not _KEY.fullmatch(self._key):
+        if not KEY.fullmatch(self._key):
             raise LocalProtocolError(f"key {show(self._key)} is not the base64 of 16 bytes (4.1)")
         offered = list(extensions)
         protocols = format_subprotocols(subprotocols)
@@ -366,7 +301,7 @@ class ClientHandshake:
     ) -> bytes:
         given = pairs(headers)
         names = [name.lower() for name, _ in given]
-        for name in _SINGLE.intersection(names):
+        for name in SINGLE.intersection(names):
             if names.count(name) > 1:
                 raise LocalProtocolError(f"header {name} comes twice (RFC 9110 section 5.3)")
         own = {
@@ -441,9 +376,9 @@ class ClientHandshake:
         """
         if response.status != 101:
             raise BadHead(0, f"the server answered {response.status} {response.reason} (4.1)")
-        fields = _combine(response.headers)
-        _check_no_body(fields)
-        if fields.get("upgrade", "").lower() != "websocket" or not _is_upgrade(fields):
+        fields = combine(response.headers)
+        check_no_body(fields)
+        if fields.get("upgrade", "").lower() != "websocket" or not is_upgrade(fields):
             upgrade, connection = fields.get("upgrade", ""), fields.get("connection", "")
             reason = f"Upgrade is {show(upgrade)} and Connection {show(connection)}"
             raise BadHead(0, f"{reason}, not websocket and Upgrade (RFC 6455 section 4.1)")

@@ -47,6 +47,7 @@ class Request(_Fields):
         target: request target as it came: path and query, or a whole URI (RFC 9112 section 3.2).
         version: HTTP version, "1.1".
         headers: (name, value) pairs; names in lower case, values stripped and read as latin-1.
+        raw: the head as it came; b"" if the request was not read from one.
         path: the path of the target, percent-encoded as it came.
         query: what follows the question mark, as it came; "" if there is none.
         client_address: (host, port) of the client, port 0 if unknown; set by a server, None if
@@ -54,18 +55,21 @@ class Request(_Fields):
         scheme: what the client spoke, "http" or "https" as a rule, if a trusted proxy said so.
         forwarded_host: the authority that the client asked for, if a trusted proxy said so.
         tls: the `TlsSession` that it came over (version, alpn, peer_certificate ...), or None.
+        path_params: parameters of the path by name, from the template of the route that it took.
     """
 
     method: str
     target: str
     version: str
     headers: Headers
+    raw: bytes = dataclasses.field(default=b"", repr=False, compare=False)
     path: str = dataclasses.field(init=False)
     query: str = dataclasses.field(init=False)
     client_address: tuple[str, int] | None = dataclasses.field(default=None, kw_only=True)
     scheme: str | None = dataclasses.field(default=None, kw_only=True)
     forwarded_host: str | None = dataclasses.field(default=None, kw_only=True)
     tls: Any = dataclasses.field(default=None, init=False, repr=False, compare=False)
+    path_params: dict[str, str | int] = dataclasses.field(default_factory=dict, kw_only=True)
 
     def __post_init__(self) -> None:
         resource = self.target

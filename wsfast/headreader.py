@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import abc
 import re
+from collections.abc import Sequence
 
 import httptools
 
@@ -194,9 +195,20 @@ class _Collector:
 
 
 class RequestReader(HeadReader):
-    """Collects and reads the head of a request."""
+    """Collects and reads the head of a request.
+
+    Args:
+        max_bytes, max_headers: as for `HeadReader`.
+        methods: those that are let through, 405 is for others; None: all that llhttp knows.
+    """
 
     ignores_empty_line = True
+
+    def __init__(
+        self, max_bytes: int, max_headers: int, methods: Sequence[str] | None = ("GET",)
+    ) -> None:
+        super().__init__(max_bytes, max_headers)
+        self._methods = methods
 
     def parse(self, head: bytes) -> tuple[str, str, str, Headers]:
         """Method, target, HTTP version and headers of a head.
@@ -211,9 +223,10 @@ class RequestReader(HeadReader):
         method, version = line[1].decode("ascii"), line[2].decode("ascii")
         if version != "1.1":
             raise BadHead(505, f"HTTP/{version}, not HTTP/1.1 (RFC 6455 section 4.2.1)")
-        if method != "GET":
-            reason = f"the method is {method[:24]}, not GET (RFC 6455 section 4.2.1)"
-            raise BadHead(405, reason, [("allow", "GET")])
+        if self._methods is not None and method not in self._methods:
+            allowed = ", ".join(self._methods)
+            reason = f"the method is {method[:24]}, not {allowed} (RFC 6455 section 4.2.1)"
+            raise BadHead(405, reason, [("allow", allowed)])
         read = _Collector()
         read.feed(httptools.HttpRequestParser(read), head)
         return method, read.target, version, read.headers
