@@ -12,9 +12,6 @@ cdef class Endpoint(Messaging):
     # Subclass it and override on_message for a handler without Python objects.
     cdef bint closing                     # the deadline for the end is set
     cdef int unacknowledged               # bytes in the kernel at our last ping, if it was blocked
-    cdef readonly object request          # what opened it (Request, Accepted): in on_open only
-    cdef readonly object subprotocol      # the negotiated one (str), or None
-    cdef public object state              # for the application; wsfast never touches it
 
     # it is open; `trailing`: the frames that came with the end of the handshake
     cdef int start(self, const uint8_t *trailing, size_t size, object extension) except -1

@@ -1,19 +1,16 @@
 from typing import Any
 
 from wsfast.messaging import Messaging
+from wsfast.settings import Settings
 
 __all__ = ["Endpoint"]
 
 class Endpoint(Messaging):
-    state: Any
-    @property
-    def request(self) -> Any: ...
-    @property
-    def subprotocol(self) -> str | None: ...
     def open(
         self,
         request: object,
         trailing: bytes,
         subprotocol: str | None = None,
         extension: Any = None,
+        settings: Settings | None = None,
     ) -> None: ...

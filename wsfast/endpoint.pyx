@@ -73,23 +73,24 @@ cdef class Endpoint(Messaging):
     It belongs to the thread of its loop; another one goes through `selector.call_threadsafe`.
 
     Attributes:
-        request: the `Request` (server) or `Accepted` (client) that opened it; in on_open only.
         subprotocol: the negotiated one, str or None.
         state: for the application; wsfast never touches it.
     """
 
     # --- for Python ------------------------------------------------------------------------
 
-    def open(self, request, trailing, subprotocol=None, extension=None):
+    def open(self, request, trailing, subprotocol=None, extension=None, settings=None):
         """The opening handshake succeeded; `trailing` came behind it in the same segment.
 
-        Nothing happens if the endpoint was closed in the meantime: on_failed has said so.
+        From here on it lives by `settings`, those of a route, if they are given. Nothing happens
+        if the endpoint was closed in the meantime: on_failed has said so.
         """
         cdef bytes frames = trailing
         if self.phase != OPENING:
             return
-        self.request = request
-        self.subprotocol = subprotocol
+        self.remember(request, subprotocol)
+        if settings is not None:
+            self.change_settings(settings)
         self.start(<const uint8_t *>PyBytes_AS_STRING(frames), len(frames), extension)
 
     # --- life ------------------------------------------------------------------------------
@@ -111,7 +112,7 @@ cdef class Endpoint(Messaging):
             self.buckets = settings.rates.new_buckets(self.times.heard)
         self.watch()
         self.on_opened()
-        self.request = None
+        self.condense()
         if size and self.phase == OPEN:
             self.receive_trailing(trailing, size)
         return 0
@@ -160,6 +161,9 @@ cdef class Endpoint(Messaging):
         return self.abort()
 
     cdef int on_turn_end(self) except -1:
+        if self.answer_ready:
+            self.answer_ready = False
+            return self.take_turn(NULL, 0)
         if self.session is not None and self.session.is_over() and not self.ended:
             self.on_no_bytes(self.session_over())
         if self.fd >= 0 and not self.blocked:
@@ -280,9 +284,11 @@ cdef class Endpoint(Messaging):
         if self.connection.close_sent or self.ended:
             return self.settle()
         if due == DEAD:
-            if not self.blocked or ws_unacknowledged(self.fd) >= self.unacknowledged:
+            if not self.halted and (
+                not self.blocked or ws_unacknowledged(self.fd) >= self.unacknowledged
+            ):
                 return self.give_up()
-            self.times.heard = now  # paused, we hear nothing; but it reads what we sent
+            self.times.heard = now  # we do not listen, or, paused, see that it reads what we sent
         if due == IDLE:
             self.settings.counters.idle_closed += 1
             return self.begin_close(NORMAL_CLOSURE, "idle")
@@ -340,7 +346,7 @@ cdef class Endpoint(Messaging):
             self.settings.counters.closed += 1
         self.phase = DONE
         self.opening = None
-        self.request = None
+        self.condense()
         self.settings.endpoints.discard(self)
         if self.connection is not None:
             self.connection.owner = None

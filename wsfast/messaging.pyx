@@ -233,6 +233,10 @@ cdef class Messaging(Upgrading):
                 size += sys.getsizeof(<object>connection.assembly)
             if connection.pong is not None:
                 size += sys.getsizeof(connection.pong)
+        if type(self.opened_by) is bytes:
+            size += sys.getsizeof(self.opened_by)
+        if self.parameters is not None:
+            size += sys.getsizeof(self.parameters)
         if self.queue is not None:
             size += sys.getsizeof(self.queue) + self.queue.capacity
         if self.backlog is not None:
@@ -359,6 +363,10 @@ cdef class Messaging(Upgrading):
         if self.connection is not None:
             self.connection.receive_end()
         return self.close_socket()
+
+    cdef int fail_open(self) except -1:
+        self.fail_internally()
+        return self.settle() if self.blocked else 0
 
     cdef int fail_internally(self) except -1:
         if self.phase == OPEN:

@@ -31,6 +31,7 @@ cdef class EpollSelector(FileRegistry):
     cdef readonly bint dispatching      # inside select(), streams are being called
     # inherited: bint closed            close() was called
     cdef readonly uint64_t now_ns       # clock_ns() after the last wait of select()
+    cdef public object flush_soon       # a host's; called if flush() got something to do, or None
     cdef bint selecting                 # private: inside select(), which is not re-entrant
     cdef Wheel wheel                    # private: the deadlines
     cdef uint64_t armed                 # private: the tick that the timer is set to; 0: none

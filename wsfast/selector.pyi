@@ -24,6 +24,7 @@ class Timer(Stream):
 
 @final
 class EpollSelector(FileRegistry, BaseSelector):
+    flush_soon: Callable[[], object] | None
     def __new__(cls, *, backend: Callable[[], BaseSelector] | None = None) -> Self: ...
     @property
     def dispatching(self) -> bool: ...

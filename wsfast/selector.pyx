@@ -374,6 +374,8 @@ cdef class EpollSelector(FileRegistry):
         if not stream.flushing:
             stream.flushing = True
             self.turn_ends.append(stream)
+            if self.flush_soon is not None and not self.dispatching:
+                self.flush_soon()
         return 0
 
     cdef int drain(self) except -1:

@@ -33,6 +33,7 @@ cdef class Settings:
     cdef readonly object role             # rfc6455.Role
     cdef readonly object limits           # limits.Limits; what C reads of it stands below
     cdef readonly bint views              # binary messages as memoryview, not bytes
+    cdef readonly bint keep_request       # ws.request is kept for the life of the connection
     cdef readonly object opener           # makes the handshake of an endpoint: opener() -> object
     cdef readonly object make_session     # makes the TLS session of an endpoint; None: plain
     cdef readonly set endpoints           # those with a socket

@@ -36,6 +36,9 @@ cdef class Settings:
             1013).
         make_session: called without arguments for each connection; returns its `TlsSession`. None
             for plain TCP.
+        keep_request: False forgets `ws.request` when on_open returns, and saves its bytes for each
+            connection. Without any method to look at it, it is forgotten as well.
+        endpoints: the set to keep them in: one for all settings of a server.
     """
 
     def __init__(
@@ -49,6 +52,8 @@ cdef class Settings:
         views=False,
         slow_consumer="wait",
         make_session=None,
+        keep_request=True,
+        endpoints=None,
     ):
         if not isinstance(limits, Limits):
             raise TypeError(f"limits is {limits!r}, not a Limits")
@@ -69,8 +74,16 @@ cdef class Settings:
         self.closing_seconds = limits.closing_seconds
         self.timetable = Timetable(limits)
         self.rates = RateLimits.of(limits)
-        self.endpoints = set()
+        self.endpoints = set() if endpoints is None else endpoints
         self.take_methods(handler)
+        self.keep_request = keep_request and (
+            self.message_callback is not None
+            or self.close_callback is not None
+            or self.ping_callback is not None
+            or self.pong_callback is not None
+            or self.drain_callback is not None
+            or self.open_callback is not None
+        )
 
     @property
     def stats(self):

@@ -19,6 +19,7 @@ cdef class Transport(Stream):
     cdef size_t accounted                 # how much of both loop.buffered_bytes has
     cdef bint blocked                     # the kernel took less than all: waiting for WRITABLE
     cdef bint paused                      # reading stopped at the high-water mark
+    cdef bint halted                      # reading stopped because the application asked for it
     cdef bint lingering                   # shut down for writing; what still comes is thrown away
     cdef object closed_callback           # called once when the socket is closed, or None
     cdef bint ended                       # the peer sends nothing more; it may still read
@@ -53,7 +54,7 @@ cdef class Transport(Stream):
 
     # private
     cdef int enqueue(self, const uint8_t *data, size_t size) except -1
-    cdef object address(self, object question)
+    cdef object address(self, bint peer)
     cdef Py_ssize_t receive_records(self, Buffer incoming) except? -1
     cdef int advance_session(self) except -1
     cdef int send_records(self, bytes records) except -1

@@ -31,7 +31,10 @@ from wsfast.rfc6455 import Role
 
 cdef extern from *:
     """
+    #include <arpa/inet.h>
     #include <errno.h>
+    #include <netdb.h>
+    #include <netinet/in.h>
     #include <sys/socket.h>
     #include <sys/uio.h>
     static Py_ssize_t ws_nothing_yet(void) {
@@ -41,6 +44,29 @@ cdef extern from *:
     #ifndef MSG_NOSIGNAL
     #define MSG_NOSIGNAL 0
     #endif
+    /* Host and numbers (port; IPv6: flow and scope) of an address: 4, 6, 0 for others, or -1. */
+    static int ws_address(int fd, int peer, char *host, size_t size, unsigned int *numbers) {
+        struct sockaddr_storage found;
+        struct sockaddr_in *four = (struct sockaddr_in *)&found;
+        struct sockaddr_in6 *six = (struct sockaddr_in6 *)&found;
+        struct sockaddr *any = (struct sockaddr *)&found;
+        socklen_t length = sizeof found;
+        if (peer ? getpeername(fd, any, &length) : getsockname(fd, any, &length)) {
+            return -1;
+        }
+        if (found.ss_family == AF_INET) {
+            numbers[0] = ntohs(four->sin_port);
+            return inet_ntop(AF_INET, &four->sin_addr, host, (socklen_t)size) ? 4 : -1;
+        }
+        if (found.ss_family == AF_INET6) {
+            numbers[0] = ntohs(six->sin6_port);
+            numbers[1] = ntohl(six->sin6_flowinfo);
+            numbers[2] = six->sin6_scope_id;
+            int failed = getnameinfo(any, length, host, (socklen_t)size, NULL, 0, NI_NUMERICHOST);
+            return failed ? -1 : 6;
+        }
+        return 0;
+    }
     static ssize_t ws_send_two(int fd, const void *first, size_t first_size,
                                const void *second, size_t second_size) {
         struct iovec parts[2] = {{(void *)first, first_size}, {(void *)second, second_size}};
@@ -56,6 +82,7 @@ cdef extern from *:
     Py_ssize_t recv(int fd, void *data, size_t size, int flags) nogil
     Py_ssize_t send(int fd, const void *data, size_t size, int flags) nogil
     int shutdown(int fd, int how) nogil
+    int ws_address(int fd, bint peer, char *host, size_t size, unsigned int *numbers) nogil
     Py_ssize_t ws_send_two(int fd, void *first, size_t first_size, void *second, size_t size) nogil
 
 __all__ = ["Transport"]
@@ -111,12 +138,12 @@ cdef class Transport(Stream):
     @property
     def remote_address(self):
         """The peer's address as the socket module gives it, or None once closed."""
-        return self.address(socket.socket.getpeername)
+        return self.address(True)
 
     @property
     def local_address(self):
         """Our address as the socket module gives it, or None once closed."""
-        return self.address(socket.socket.getsockname)
+        return self.address(False)
 
     def at_close(self, callback):
         """Have callback() called once, when the socket is closed; at once, if it is."""
@@ -125,12 +152,22 @@ cdef class Transport(Stream):
         else:
             self.closed_callback = callback
 
-    cdef object address(self, object question):
+    cdef object address(self, bint peer):
+        cdef char host[64]
+        cdef unsigned int numbers[3]
+        cdef int kind
         if self.fd < 0:
+            return None
+        kind = ws_address(self.fd, peer, host, sizeof(host), numbers)
+        if kind == 4:
+            return host.decode("ascii"), numbers[0]
+        if kind == 6:
+            return host.decode("ascii"), numbers[0], numbers[1], numbers[2]
+        if kind < 0:
             return None
         borrowed = socket.socket(fileno=self.fd)  # no duplicate: there may be no descriptor left
         try:
-            return question(borrowed)
+            return borrowed.getpeername() if peer else borrowed.getsockname()
         except OSError:
             return None
         finally:
@@ -368,7 +405,8 @@ cdef class Transport(Stream):
             self.paused = False
         cdef uint32_t interest = EDGE | WRITABLE if self.blocked else EDGE
         # A client goes on reading: if both ends stopped, neither would ever read again.
-        if not self.paused or self.lingering or self.settings.role is CLIENT:
+        cdef bint reading = not self.paused or self.settings.role is CLIENT
+        if self.lingering or (reading and not self.halted):
             interest |= 0 if self.ended else READABLE
         return self.loop.selector.set_interest(self, interest)
 

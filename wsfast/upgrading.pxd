@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint8_t, uint32_t
 
-from wsfast.transport cimport Transport
+from wsfast.opened cimport Opened
 
 cdef enum Phase:
     CONNECTING                    # TCP is on its way
@@ -12,9 +12,10 @@ cdef enum Phase:
     DONE                          # no socket (yet, or any more)
 
 
-cdef class Upgrading(Transport):
+cdef class Upgrading(Opened):
     cdef object opening                   # the handshake under way; None before and after
     cdef Phase phase                      # how far its life is
+    cdef bint answer_ready                # the opening is to be called again: it has its answer
 
     cdef int attach(self, int fd, Phase phase) except -1      # own a connecting or connected fd
     cdef int fail_opening(self, object error) except -1       # the handshake came to nothing
@@ -26,6 +27,7 @@ cdef class Upgrading(Transport):
     cdef int on_handler_error(self) except -1                 # a callback raised
     cdef int abort(self) except -1                            # close the socket now
     cdef int settle(self) except -1                           # the next step towards the end
+    cdef int fail_open(self) except -1                        # end what is open, with 1011
 
     # private, for Endpoint
     cdef int finish_connect(self) except -1                   # TCP stands, or it does not

@@ -36,7 +36,7 @@ cdef object CLIENT = Role.CLIENT
 cdef bytes NO_TLS = Refusal(400, "this port speaks TLS: use wss:// or https://").response
 
 
-cdef class Upgrading(Transport):
+cdef class Upgrading(Opened):
     """A transport before its first frame; an endpoint adds what comes then."""
 
     def __cinit__(self, *args, **kwargs):
@@ -60,9 +60,18 @@ cdef class Upgrading(Transport):
         """Own a non-blocking TCP socket whose connect is under way (clients)."""
         self.attach(fd, CONNECTING)
 
+    def continue_opening(self):
+        """Have the opening's receive called soon, without new bytes: its answer took its time."""
+        if self.phase == OPENING:
+            self.answer_ready = True
+            self.loop.selector.at_turn_end(self)
+
     def fail(self, error):
-        """The opening handshake came to nothing: on_connect_failed gets the error (clients)."""
-        self.fail_opening(error)
+        """Give up: on_connect_failed gets the error, or the open connection ends with 1011."""
+        if self.phase == CONNECTING or self.phase == OPENING:
+            self.fail_opening(error)
+        elif self.phase == OPEN:
+            self.fail_open()
 
     def refuse(self, response):
         """Send an HTTP response in place of the handshake and end the connection."""
@@ -165,6 +174,9 @@ cdef class Upgrading(Transport):
         return 0
 
     cdef int on_handler_error(self) except -1:
+        return 0
+
+    cdef int fail_open(self) except -1:
         return 0
 
     cdef int abort(self) except -1:

@@ -14,6 +14,7 @@ import weakref
 import pytest
 
 from backends import drain_socket, full_socket, socket_pair
+from wsfast.callback import CallbackStream
 from wsfast.selector import EpollSelector, Stream, Timer
 from wsfast.wheel import SLOTS_PER_ROUND, TICK_SECONDS
 
@@ -326,3 +327,33 @@ def test_calls_leave_no_memory_behind(selector: EpollSelector) -> None:
     churn(50_000)
     gc.collect()
     assert sys.getallocatedblocks() - before < 200
+
+
+def test_a_host_is_told_what_flush_has_to_do(selector: EpollSelector) -> None:
+    """Of turn ends that are asked for outside of select() only: it looks after the others."""
+    told: list[str] = []
+    again: list[str] = []
+
+    def turn_end() -> None:
+        if not again:
+            again.append("once")
+            first.at_turn_end()
+
+    first = CallbackStream(selector, -1, on_turn_end=turn_end)
+    second = CallbackStream(selector, -1)
+    selector.flush_soon = lambda: told.append("told")
+    first.at_turn_end()
+    first.at_turn_end()
+    second.at_turn_end()
+    assert told == ["told"] * 2
+    selector.flush()
+    assert again == ["once"] and told == ["told"] * 2
+    selector.call_threadsafe(first.at_turn_end)
+    selector.select(1)
+    assert told == ["told"] * 2
+    selector.flush_soon = None
+    first.at_turn_end()
+    selector.flush()
+    assert told == ["told"] * 2
+    first.remove()
+    second.remove()

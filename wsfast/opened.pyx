@@ -1,0 +1,85 @@
+# cython: language_level=3, freethreading_compatible=True, auto_pickle=False
+# (it belongs to the thread of its loop, as all of an endpoint)
+"""What a connection was opened with, for as long as it lives: bytes, no objects.
+
+A request as Python objects is several times as large as the bytes that it came in, and few look
+at it after on_open. So it is an object until on_open returns, and a record (wsfast.record) from
+then on, which is read again by whoever asks.
+"""
+
+from wsfast.selector cimport EDGE, WRITABLE
+
+from wsfast.head import Request
+from wsfast.record import keep_request, recall_request
+
+__all__ = ["Opened"]
+
+
+cdef class Opened(Transport):
+    """A transport that knows how it was opened."""
+
+    @property
+    def request(self):
+        """What opened it.
+
+        On a server the `Request`, as long as the connection object lives, None before it is open.
+        After on_open each look reads it anew from its bytes, which takes some microseconds: keep
+        in `state` what is needed again and again. On a client the `Accepted`, in on_open only, as
+        on a server with `keep_request=False`.
+        """
+        if type(self.opened_by) is not bytes:
+            return self.opened_by
+        request = recall_request(self.opened_by)
+        request.path_params = self.path_params
+        request.tls = self.session
+        return request
+
+    @property
+    def path_params(self):
+        """The parameters of the route's path by name; empty if it has none."""
+        cdef tuple flat = self.parameters
+        if flat is None:
+            return {}
+        return {flat[at]: flat[at + 1] for at in range(0, len(flat), 2)}
+
+    def pause_reading(self):
+        """Read nothing from the peer until `resume_reading`.
+
+        What was read already is still delivered. The peer's messages wait in the buffers of the
+        kernels; so do its pongs, its Close and its end, which nobody sees meanwhile.
+        """
+        self.halted = True
+        self.halt_or_read()
+
+    def resume_reading(self):
+        """Read on after `pause_reading`."""
+        self.halted = False
+        self.halt_or_read()
+
+    cdef int halt_or_read(self) except -1:
+        # Before TCP stands it waits for that, and looks at `halted` afterwards.
+        if self.interest & (EDGE | WRITABLE) != EDGE | WRITABLE or self.blocked:
+            return self.update_interest()
+        return 0
+
+    cdef int remember(self, object request, object subprotocol) except -1:
+        self.opened_by = request
+        self.subprotocol = subprotocol
+        if isinstance(request, Request) and request.path_params:
+            self.parameters = tuple(
+                [each for pair in request.path_params.items() for each in pair]
+            )
+        return 0
+
+    cdef int condense(self) except -1:
+        if type(self.opened_by) is not bytes:
+            request, self.opened_by = self.opened_by, None
+            if self.settings.keep_request and isinstance(request, Request) and request.raw:
+                self.opened_by = keep_request(request)
+        return 0
+
+    cdef int change_settings(self, Settings settings) except -1:
+        if settings.endpoints is not self.settings.endpoints:
+            raise ValueError("these settings belong to another server")
+        self.settings = settings
+        return 0
