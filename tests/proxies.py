@@ -126,7 +126,7 @@ class BehindProxy:
     def test_the_address_of_the_client(self, net, behind):
         seen = []
         handler = Recorder()
-        handler.on_request = lambda request: seen.append(request)
+        handler.on_upgrade = lambda request: seen.append(request)
         behind(handler)
         peer = self.connect(net).upgrade()
         ((host, port),) = [request.client_address for request in seen]
@@ -135,7 +135,7 @@ class BehindProxy:
     def test_what_the_client_makes_up_is_not_believed(self, net, behind):
         seen = []
         handler = Recorder()
-        handler.on_request = lambda request: seen.append(request)
+        handler.on_upgrade = lambda request: seen.append(request)
         behind(handler)
         self.connect(net).upgrade("X-Forwarded-For: 6.6.6.6", "Forwarded: for=6.6.6.6")
         assert [request.client_address[0] for request in seen] == [CLIENT]

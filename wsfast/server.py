@@ -2,81 +2,41 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
+import inspect
 import os
 import signal
 import socket
 import ssl
-from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from wsfast.drain import Drain
 from wsfast.endpoint import Endpoint
-from wsfast.entrance import Arrival, Entrance
-from wsfast.errors import ConnectFailed
+from wsfast.entrance import Entrance
+from wsfast.errors import LocalProtocolError
 from wsfast.forwarded import TrustedProxies
-from wsfast.handshake import Refusal, Request, ServerHandshake
-from wsfast.headers import format_subprotocols
 from wsfast.limits import Limits
 from wsfast.listener import Listener
 from wsfast.listening import adopt_sockets, listen
 from wsfast.loop import Loop
-from wsfast.origin import OriginPolicy
-from wsfast.proxy import ProxyFault
+from wsfast.opening import Opening, Outcome
 from wsfast.rfc6455 import CloseCode, Role
 from wsfast.settings import Settings
 from wsfast.signals import on_signals
+from wsfast.site import Origins, Route, Site
 from wsfast.tlsconfig import TlsServer
 from wsfast.tracing import traced_handler, traced_opener
+
+if TYPE_CHECKING:  # who has no coroutines does not pay for asyncio
+    import asyncio
+
+    from wsfast.tasks import Tasks
 
 __all__ = ["Server", "serve"]
 
 _DEFAULTS = Limits()
-
-
-class _Opening:
-    """The opening handshake of one accepted connection."""
-
-    __slots__ = ("_arrival", "_handshake", "_server")
-
-    def __init__(self, server: Server) -> None:
-        self._arrival: Arrival | None = None
-        self._handshake = ServerHandshake(
-            max_head_bytes=server.settings.limits.max_head_bytes,
-            max_headers=server.settings.limits.max_headers,
-        )
-        self._server = server
-
-    def receive(self, endpoint: Endpoint, data: bytes) -> None:
-        if self._arrival is None:
-            self._arrival = self._server.entrance.arrive(endpoint.remote_address)
-        passed = self._arrival.receive(data)
-        if isinstance(passed, ProxyFault):
-            endpoint.fail(ConnectFailed(passed.reason))
-            return
-        request = None if passed is None else self._handshake.receive(passed)
-        if request is None:
-            return
-        if isinstance(request, Request):
-            request.tls = endpoint.tls
-        try:
-            refusal = request if isinstance(request, Refusal) else None
-            if isinstance(request, Request):
-                refusal = self._arrival.admit(request, endpoint.at_close)
-                refusal = refusal or self._server.judge(request)
-        except Exception:
-            endpoint.refuse(Refusal(500, "the request could not be judged").response)
-            raise  # the endpoint logs it
-        if refusal is not None:
-            endpoint.refuse(refusal.response)
-            return
-        assert isinstance(request, Request)
-        subprotocol = self._server.choose_subprotocol(request)
-        endpoint.write(self._handshake.accept(request, subprotocol=subprotocol))
-        endpoint.open(request, self._handshake.trailing, subprotocol)
-
-    def receive_eof(self, endpoint: Endpoint) -> None:
-        """Half a request and the end: there is nobody to answer."""
 
 
 class Server:
@@ -85,32 +45,35 @@ class Server:
     Args:
         handler: any object; of on_open(ws), on_message(ws, message), on_close(ws, close_code,
             close_reason), on_ping(ws, payload), on_pong(ws, payload) and on_drain(ws) those that
-            it has are called; on_connect_failed(ws, error) if an opening handshake was broken off
-            rather than refused. on_request(request), if it has it, returns None to accept, or a
-            `wsfast.handshake.Refusal`.
+            it has are called, for every path; on_connect_failed(ws, error) if an opening handshake
+            was broken off rather than refused. on_upgrade(request), if it has it, returns None to
+            accept, `wsfast.site.Accept`, or the answer: a `Refusal` or `Response`.
+            Or an `App`, or any other `wsfast.site.Site`: it has routes, each with a handler.
         host, port: where to listen; port 0 takes a free one, see `addresses`.
         unix: path of a Unix domain socket to listen on instead.
         sockets: listening sockets to accept on in place of host, port and unix; the server's
             from now on. A Unix path that one of them is bound to stays when the server ends.
         loop: the `Loop` to live on, or None to make one.
+        tasks: runs coroutine functions of handlers, where asyncio hosts; see wsfast.hosting.
         reuse_port: let other processes listen on the same port; the kernel shares connections out.
         backlog: connections that may wait to be accepted.
-        subprotocols: those that we speak, the preferred first (RFC 6455 section 1.9).
-        origins: which pages may connect, as for `OriginPolicy`; the default lets in those of the
+        subprotocols: those that the handler speaks, the preferred first (RFC 6455 section 1.9).
+        origins: which pages may connect to the handler, as for `OriginPolicy`; None: those of the
             same origin, and whatever is no browser. "any" lets in every page: then any page on the
             web can use this server with the rights of whoever looks at it (section 10.2).
         proxy_protocol, trusted_proxies: which proxies say who comes, see `Entrance`.
         tls: a `TlsServer`, or an `ssl.SSLContext`, for wss://; None for ws://.
         endpoint: `Endpoint` or a subclass that handles messages in C.
         tracers: objects with methods of `tracing.Tracer`, as `logs.AccessLog`.
-        limits: `Limits` of the server and its connections.
-        options: further keyword arguments of `Settings`.
+        limits: `Limits` of the server, and of all routes that do not say otherwise; None: those of
+            the site, or the defaults.
+        options: further keyword arguments of `Settings`, for routes that do not say otherwise.
 
     Raises:
         OSError: cannot listen there, or the host cannot be resolved.
         ValueError: the port, an origin or a proxy's network is none.
-        LocalProtocolError: a subprotocol is no token, or comes twice.
-        TypeError: an option is unknown, or `subprotocols` is a str and no list of names.
+        LocalProtocolError: a subprotocol is no token, or comes twice; a route cannot be served.
+        TypeError: an option is unknown, or belongs to the routes of a site.
     """
 
     def __init__(
@@ -122,19 +85,21 @@ class Server:
         unix: str | None = None,
         sockets: Iterable[socket.socket] | None = None,
         loop: Loop | None = None,
+        tasks: Tasks | None = None,
         reuse_port: bool = False,
         backlog: int = 4096,
         subprotocols: Sequence[str] = (),
-        origins: Collection[str | None] | str = ("same", None),
+        origins: Origins | None = None,
         tls: TlsServer | ssl.SSLContext | None = None,
-        limits: Limits = _DEFAULTS,
+        limits: Limits | None = None,
         proxy_protocol: bool = False,
         trusted_proxies: TrustedProxies | Collection[str] | str = (),
         endpoint: type[Endpoint] = Endpoint,
         tracers: Sequence[object] = (),
         **options: Any,
     ) -> None:
-        format_subprotocols(subprotocols)  # raises now, not per request
+        self.site = _site_of(handler, origins, subprotocols)
+        self.site.check(asynchronous=tasks is not None)
         self.tls = None if tls is None else TlsServer.of(tls)
         if self.tls is not None and proxy_protocol:
             raise ValueError(
@@ -142,25 +107,27 @@ class Server:
                 "where it is not read; end TLS in the proxy, or let it forward the address"
             )
         self.loop = Loop() if loop is None else loop
-        self._subprotocols = tuple(subprotocols)
-        self._origins = OriginPolicy(origins)
+        self._tasks = tasks
+        self._tracers = tracers
+        self._options = {"limits": _DEFAULTS, **self.site.options, **options}
+        if limits is not None:
+            self._options["limits"] = limits
         self.entrance = Entrance(
-            limits, proxy_protocol=proxy_protocol, trusted_proxies=trusted_proxies
+            self._options["limits"],
+            proxy_protocol=proxy_protocol,
+            trusted_proxies=trusted_proxies,
         )
-        self._on_request: Callable[[Request], Refusal | None] | None = getattr(
-            handler, "on_request", None
-        )
-        opener = traced_opener(lambda: _Opening(self), tracers)
-        handler = traced_handler(handler, tracers)
+        self._lobby = _Lobby(getattr(handler, "on_connect_failed", None))
+        opener = traced_opener(lambda: Opening(self), tracers)
         self.settings = Settings(
             self.loop,
             Role.SERVER,
-            handler,
+            traced_handler(self._lobby, tracers),
             opener,
-            limits=limits,
             make_session=None if self.tls is None else self.tls.open_session,
-            **options,
+            **self._options,
         )
+        self._routes = {route: self._make_settings(route) for route in self.site.routes}
         self._listeners = [
             Listener(self.settings, listening, endpoint)
             for listening in (
@@ -189,26 +156,69 @@ class Server:
             The counters of `Settings.stats` (accepted, messages_received, bytes_sent ...), and of
             now: connections, sockets that are listening, and 1 for draining.
         """
+        counted: collections.Counter[str] = collections.Counter()
+        for each in self.all_settings:
+            counted.update(each.stats)
         return {
-            **self.settings.stats,
+            **counted,
             "connections": self.connections,
             "listening": len(self._listeners),
             "draining": int(self.draining),
         }
 
-    def judge(self, request: Request) -> Refusal | None:
-        """Decide on a request that RFC 6455 allows: None accepts it."""
-        refusal = self._origins.check(request)
-        if refusal is None and self._on_request is not None:
-            refusal = self._on_request(request)
-        return refusal
+    @property
+    def all_settings(self) -> list[Settings]:
+        """Those of the opening handshake, and those of each route."""
+        return [self.settings, *self._routes.values()]
 
-    def choose_subprotocol(self, request: Request) -> str | None:
-        """The first of ours that the client offered, or None."""
-        if not self._subprotocols:
-            return None
-        offered = request.subprotocols
-        return next((name for name in self._subprotocols if name in offered), None)
+    def settings_for(self, route: Route) -> Settings:
+        """The settings of the open connections of a route."""
+        settings = self._routes.get(route)
+        if settings is None:  # it was added to the site after the server was made
+            self.site.check(asynchronous=self._tasks is not None)
+            settings = self._routes[route] = self._make_settings(route)
+        return settings
+
+    def _make_settings(self, route: Route) -> Settings:
+        handler = route.handler
+        if self._tasks is not None and route.coroutines:
+            handler = self._tasks.in_line(handler)
+        options = {**self._options, **route.options, "endpoints": self.settings.endpoints}
+        handler = traced_handler(handler, self._tracers)
+        return Settings(self.loop, Role.SERVER, handler, self.settings.opener, **options)
+
+    def await_opening(
+        self,
+        endpoint: Endpoint,
+        answer: Awaitable[Any],
+        resume: Callable[[Endpoint, Outcome], None],
+    ) -> None:
+        """Await what an on_upgrade or a page returned; resume(endpoint, outcome) follows.
+
+        Raises:
+            LocalProtocolError: nobody is there who could.
+        """
+        if self._tasks is None:
+            if inspect.iscoroutine(answer):
+                answer.close()
+            raise LocalProtocolError("an awaitable was returned, and asyncio does not host")
+        self._lobby.waiting[endpoint] = self._tasks.answer(
+            answer, lambda outcome: self._resume(endpoint, outcome, resume)
+        )
+
+    def _resume(
+        self,
+        endpoint: Endpoint,
+        outcome: Outcome,
+        resume: Callable[[Endpoint, Outcome], None],
+    ) -> None:
+        if self._lobby.waiting.pop(endpoint, None) is not None:
+            resume(endpoint, outcome)
+
+    def cancel_openings(self) -> None:
+        """Cancel what is awaited for clients that wait for the answer to their request."""
+        for task in self._lobby.waiting.values():
+            task.cancel()
 
     def stop_listening(self) -> None:
         """Accept nothing more; what is open stays open."""
@@ -305,6 +315,41 @@ class Server:
             if on_stop is not None:
                 on_stop()
             self.close(**options)
+
+
+class _Lobby:
+    """The handler of connections that are not open yet.
+
+    Attributes:
+        waiting: what runs for those whose on_upgrade, or page, is awaited.
+    """
+
+    def __init__(self, on_connect_failed: Callable[[Endpoint, Exception], object] | None) -> None:
+        self.waiting: dict[Endpoint, asyncio.Task[Any]] = {}
+        self._on_connect_failed = on_connect_failed
+
+    def on_connect_failed(self, ws: Endpoint, error: Exception) -> None:
+        """The client left, or the deadline passed: nobody waits for an answer any more."""
+        task = self.waiting.pop(ws, None)
+        if task is not None:
+            task.cancel()
+        if self._on_connect_failed is not None:
+            self._on_connect_failed(ws, error)
+
+
+def _site_of(handler: object, origins: Origins | None, subprotocols: Sequence[str]) -> Site:
+    """A site as it is; any other handler as the one of every path."""
+    if isinstance(handler, Site):
+        if origins is not None or subprotocols:
+            raise TypeError("origins and subprotocols are those of the site's routes")
+        return handler
+    route = Route(
+        "/{path:path}",
+        origins=("same", None) if origins is None else origins,
+        subprotocols=subprotocols,
+    )
+    route.handler = handler
+    return Site(route)
 
 
 def serve(handler: object, host: str = "127.0.0.1", port: int = 8765, **options: Any) -> None:

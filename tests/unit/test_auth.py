@@ -222,7 +222,7 @@ def test_a_handler_needs_no_methods(net):
 
 def test_the_handlers_other_methods_pass(net):
     class Gated(Kept):
-        def on_request(self, request):
+        def on_upgrade(self, request):
             return Basic({"u": "p"})(request)
 
     peer = net.peer(net.server(gate(Gated())))
@@ -232,7 +232,7 @@ def test_the_handlers_other_methods_pass(net):
 
 def test_a_bearer_token_stands_before_the_upgrade(net):
     class Gated(Recorder):
-        on_request = staticmethod(Bearer(["t0k"], subprotocol_prefix="bearer."))
+        on_upgrade = staticmethod(Bearer(["t0k"], subprotocol_prefix="bearer."))
 
     server = net.server(Gated(echo=True), subprotocols=["chat"])
     for lines, status in (

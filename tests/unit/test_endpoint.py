@@ -144,7 +144,9 @@ def test_request_subprotocol_and_data(net: Net) -> None:
     assert b"\r\nSec-WebSocket-Protocol: b\r\n" in peer.take_head()
     ws = handler.endpoints[0]
     assert seen == [("/p", "value", "b", State.OPEN)]
-    assert ws.request is None
+    again = ws.request
+    assert (again.path, again.query, again.header("x-name")) == ("/p", "q", "value")
+    assert ws.request is not again and ws.path_params == {}
     assert ws.state == ["mine"]
 
 

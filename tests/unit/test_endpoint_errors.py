@@ -110,9 +110,9 @@ def test_raising_after_the_socket_was_closed(net: Net, caplog: pytest.LogCapture
     assert errors(caplog) == [Oops]
 
 
-def test_on_request_that_raises(net: Net, caplog: pytest.LogCaptureFixture) -> None:
+def test_on_upgrade_that_raises(net: Net, caplog: pytest.LogCaptureFixture) -> None:
     class Gate(Recorder):
-        def on_request(self, request: object) -> None:
+        def on_upgrade(self, request: object) -> None:
             raise Oops
 
     handler = Gate()

@@ -19,6 +19,11 @@ APP = """
 class Echo:
     def on_message(self, ws, message):
         ws.send(message)
+
+from wsfast.app import App
+from wsfast.limits import Limits
+app = App(origins="any", limits=Limits(max_headers=5, max_head_bytes=1000))
+app.websocket("/chat")(Echo)
 """
 
 
@@ -55,6 +60,22 @@ def test_sockets_of_a_port(app: list[str]) -> None:
         assert len(found) == places
         assert len({each.fileno() for [each] in found}) == kinds
         close_all(found)
+
+
+def test_an_app_keeps_its_limits_but_for_those_that_are_named(app: list[str]) -> None:
+    options = parse(["echoing:app", *app[1:], "--port", "0", "--max-headers", "7"])
+    [sockets] = cli._sockets(options)
+    server = cli._server(options, sockets)
+    limits = server.settings.limits
+    assert (limits.max_headers, limits.max_head_bytes) == (7, 1000)
+    assert [route.path for route in server.site.routes] == ["/chat"]
+    server.close()
+    server.loop.close()
+    options = parse(["echoing:app", *app[1:], "--port", "0", "--origin", "any"])
+    [sockets] = cli._sockets(options)
+    with pytest.raises(TypeError, match="those of the site's routes"):
+        cli._server(options, sockets)
+    close_all([sockets])
 
 
 def test_a_descriptor_that_was_inherited(app: list[str]) -> None:

@@ -19,7 +19,7 @@ def test_defaults() -> None:
         "port": 8765,
         "unix": None,
         "fd": None,
-        "origins": ["same", None],
+        "origins": None,
         "limits": Limits(),
         "certificate": None,
         "key": None,

@@ -91,9 +91,9 @@ def test_the_refusal_arrives_though_more_follows(net: Net) -> None:
     assert head.startswith(b"HTTP/1.1 426 ")
 
 
-def test_on_request_refuses_with_status_headers_and_body(net: Net) -> None:
+def test_on_upgrade_refuses_with_status_headers_and_body(net: Net) -> None:
     class Gate(Recorder):
-        def on_request(self, request: Any) -> Refusal | None:
+        def on_upgrade(self, request: Any) -> Refusal | None:
             if request.path == "/open":
                 return None
             return Refusal(401, headers=[("WWW-Authenticate", "Basic")], body=b"who?")

@@ -36,7 +36,7 @@ class Asking(Recorder):
         super().__init__(echo=True)
         self.requests = []
 
-    def on_request(self, request):
+    def on_upgrade(self, request):
         self.requests.append(request)
 
     @property

@@ -53,7 +53,7 @@ def test_a_server_echoes(net: Net, step: int) -> None:
 def test_what_a_server_knows_of_its_session(net: Net, version: str) -> None:
     requests = []
     handler = Recorder(echo=True)
-    handler.on_request = requests.append
+    handler.on_upgrade = requests.append
     tls = server(minimum_version=version, maximum_version=version)
     _, ws = secure_open(net, handler, tls=tls)
     assert ws.tls.version == f"TLSv{version}"
@@ -69,7 +69,7 @@ def test_what_a_server_knows_of_its_session(net: Net, version: str) -> None:
 def test_a_plain_connection_is_not_secure(net: Net) -> None:
     handler = Recorder()
     requests = []
-    handler.on_request = requests.append
+    handler.on_upgrade = requests.append
     _, ws = net.open(handler)
     assert not ws.secure
     assert ws.tls is None

@@ -84,7 +84,7 @@ def test_frames_that_come_with_the_request(net: Net) -> None:
 )
 def test_a_refused_request(net: Net, request_: bytes, seen: tuple[str, str, int]) -> None:
     class Gate(Recorder):
-        def on_request(self, request: Any) -> Refusal | None:
+        def on_upgrade(self, request: Any) -> Refusal | None:
             return Refusal(403)
 
     spy = Spy()

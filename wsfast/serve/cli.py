@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import logging
 import os
 import socket
@@ -13,11 +14,13 @@ from typing import Any
 
 from wsfast.activation import Notifier, take_sockets
 from wsfast.descriptors import raise_descriptor_limit
+from wsfast.limits import Limits
 from wsfast.listening import address_url, adopt_sockets, listen_for_workers
 from wsfast.logs import AccessLog, configure
 from wsfast.serve.loading import LoadError, load
-from wsfast.serve.options import parse
+from wsfast.serve.options import chosen, parse
 from wsfast.server import Server
+from wsfast.site import Site
 from wsfast.supervisor import Supervisor
 from wsfast.tlsconfig import TlsServer
 from wsfast.worker import Worker
@@ -96,14 +99,19 @@ def _sockets(options: argparse.Namespace) -> list[list[socket.socket]]:
 
 
 def _server(options: argparse.Namespace, sockets: list[socket.socket]) -> Server:
+    application = load(options.target, options.app_dir)
+    limits = options.limits
+    if isinstance(application, Site):  # it has its own: the command line changes those it names
+        own = application.options.get("limits", Limits())
+        limits = dataclasses.replace(own, **chosen(options, Limits))
     return Server(
-        load(options.target, options.app_dir),
+        application,
         sockets=sockets,
         origins=options.origins,
         proxy_protocol=options.proxy_protocol,
         trusted_proxies=options.trusted_proxies,
-        limits=options.limits,
         tls=_tls(options),
+        limits=limits,
         tracers=[AccessLog()] if options.access_log else [],
     )
 

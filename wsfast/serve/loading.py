@@ -6,6 +6,8 @@ import importlib
 import inspect
 import sys
 
+from wsfast.site import Site
+
 __all__ = ["HANDLER_METHODS", "LoadError", "load", "split_target"]
 
 #: An object with none of these hears of nothing.
@@ -30,7 +32,7 @@ def split_target(target: str) -> tuple[str, str]:
 
 
 def load(target: str, directory: str = "") -> object:
-    """Import the module, and return its application: an object that handles connections.
+    """Import the module, and return its application: an `App`, or a handler of connections.
 
     Args:
         target: module:attribute; a class is called without arguments.
@@ -47,6 +49,8 @@ def load(target: str, directory: str = "") -> object:
     found = _attribute(_import(module, directory), module, attribute)
     if isinstance(found, type):
         found = _make(found, target)
+    if isinstance(found, Site):
+        return found
     if not any(callable(getattr(found, name, None)) for name in HANDLER_METHODS):
         kind = type(found).__name__
         raise LoadError(f"{target} is a {kind} with none of {', '.join(HANDLER_METHODS)}")

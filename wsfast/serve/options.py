@@ -63,7 +63,7 @@ def _add_listening(parser: argparse.ArgumentParser) -> None:
         action="append",
         dest="origins",
         help="whose pages may connect: https://example.com, same (as the server), any; or none, "
-        "for clients that are no browsers; again for more (same and none)",
+        "for clients that are no browsers; again for more (same and none). An App has its own",
     )
 
 
@@ -92,10 +92,10 @@ def _add_proxies(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _origins(given: list[str] | None) -> list[str | None]:
-    """The origins as `Server` takes them."""
+def _origins(given: list[str] | None) -> list[str | None] | None:
+    """The origins as `Server` takes them; None: those of the app, or its default."""
     if given is None:
-        return ["same", None]
+        return None
     origins = [None if each == "none" else each for each in given]
     OriginPolicy(origins)  # raises if one is none
     return origins

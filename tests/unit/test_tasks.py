@@ -1,0 +1,267 @@
+"""Coroutines in line: order, pausing, failing, and the end; over an endpoint that is none."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from wsfast.tasks import Tasks
+
+
+class FakeEndpoint:
+    """What InLine does to an endpoint."""
+
+    def __init__(self) -> None:
+        self.log: list[str] = []
+        self.on_fail: Callable[[], object] = lambda: None
+
+    def pause_reading(self) -> None:
+        self.log.append("pause")
+
+    def resume_reading(self) -> None:
+        self.log.append("resume")
+
+    def fail(self, error: Exception) -> None:
+        self.log.append(f"fail {type(error).__name__}")
+        self.on_fail()
+
+
+def in_loop(main: Callable[[Tasks], Coroutine[Any, Any, None]]) -> None:
+    """Run main(tasks) on an asyncio loop."""
+
+    async def run() -> None:
+        tasks = Tasks(asyncio.get_running_loop())
+        await main(tasks)
+        assert not len(tasks)
+
+    asyncio.run(asyncio.wait_for(run(), 20))
+
+
+class Handler:
+    def __init__(self) -> None:
+        self.log: list[Any] = []
+        self.gate = asyncio.Event()
+
+    def on_open(self, ws: Any) -> None:
+        self.log.append("open")
+
+    async def on_message(self, ws: Any, message: Any) -> None:
+        self.log.append(("begin", message))
+        await self.gate.wait()
+        if message == "raise":
+            raise ValueError
+        if message == "cancel":
+            raise asyncio.CancelledError
+        self.log.append(("end", message))
+
+    async def on_close(self, ws: Any, close_code: int, close_reason: str) -> None:
+        await asyncio.sleep(0)
+        self.log.append(("close", close_code))
+
+
+def whole(*messages: Any) -> list[Any]:
+    return [(what, message) for message in messages for what in ("begin", "end")]
+
+
+def test_only_what_the_handler_has_is_there() -> None:
+    async def main(tasks: Tasks) -> None:
+        in_line: Any = tasks.in_line(Handler())
+        assert callable(in_line.on_message) and callable(in_line.on_close)
+        assert not hasattr(in_line, "on_ping") and not hasattr(in_line, "on_drain")
+
+    in_loop(main)
+
+
+def test_a_sync_callback_is_called_at_once() -> None:
+    async def main(tasks: Tasks) -> None:
+        handler = Handler()
+        in_line: Any = tasks.in_line(handler)
+        in_line.on_open(FakeEndpoint())
+        assert handler.log == ["open"] and len(tasks) == 0
+
+    in_loop(main)
+
+
+def test_in_wire_order_one_at_a_time() -> None:
+    async def main(tasks: Tasks) -> None:
+        handler, ws = Handler(), FakeEndpoint()
+        in_line: Any = tasks.in_line(handler)
+        for message in range(5):
+            in_line.on_message(ws, message)
+        in_line.on_open(ws)  # a sync one waits like the others
+        in_line.on_close(ws, 1000, "")
+        await asyncio.sleep(0)
+        assert handler.log == [("begin", 0)]
+        handler.gate.set()
+        await tasks.finish(5)
+        assert handler.log == [*whole(*range(5)), "open", ("close", 1000)]
+        assert in_line._waiting == {}, "nothing is kept for an idle connection"
+
+    in_loop(main)
+
+
+def test_connections_are_independent() -> None:
+    async def main(tasks: Tasks) -> None:
+        handler = Handler()
+        in_line: Any = tasks.in_line(handler)
+        for message in range(5):
+            in_line.on_message(FakeEndpoint(), message)
+        await asyncio.sleep(0)
+        assert handler.log == [("begin", message) for message in range(5)]
+        handler.gate.set()
+        await tasks.finish(5)
+
+    in_loop(main)
+
+
+@pytest.mark.parametrize("count", [1, 16, 17, 1000])
+def test_reading_pauses_above_a_bound_and_goes_on(count: int) -> None:
+    async def main(tasks: Tasks) -> None:
+        handler, ws = Handler(), FakeEndpoint()
+        in_line: Any = tasks.in_line(handler)
+        for message in range(count):
+            in_line.on_message(ws, message)
+        assert ws.log == (["pause"] if count > 16 else [])
+        handler.gate.set()
+        await tasks.finish(5)
+        assert handler.log == whole(*range(count))
+        assert "pause" not in ws.log or ws.log == ["pause", "resume"]
+
+    in_loop(main)
+
+
+@pytest.mark.parametrize(
+    ("message", "error"), [("raise", "ValueError"), ("cancel", "RuntimeError")]
+)
+def test_an_exception_fails_the_connection_once(
+    message: str, error: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main(tasks: Tasks) -> None:
+        handler, ws = Handler(), FakeEndpoint()
+        in_line: Any = tasks.in_line(handler)
+        ws.on_fail = lambda: in_line.on_close(ws, 1011, "")
+        for each in (message, "dropped", "dropped"):
+            in_line.on_message(ws, each)
+        handler.gate.set()
+        await tasks.finish(5)
+        assert handler.log == [("begin", message), ("close", 1011)]
+        assert ws.log == ["resume", f"fail {error}"]
+
+    in_loop(main)
+    assert len(caplog.records) == 1
+
+
+def test_an_exception_behind_the_end(caplog: pytest.LogCaptureFixture) -> None:
+    """on_close waits in line already: it comes, and comes once."""
+
+    async def main(tasks: Tasks) -> None:
+        handler, ws = Handler(), FakeEndpoint()
+        in_line: Any = tasks.in_line(handler)
+        in_line.on_message(ws, "raise")
+        in_line.on_message(ws, "dropped")
+        in_line.on_close(ws, 1006, "")
+        handler.gate.set()
+        await tasks.finish(5)
+        assert handler.log == [("begin", "raise"), ("close", 1006)]
+
+    in_loop(main)
+    assert len(caplog.records) == 1
+
+
+def test_an_exception_of_a_sync_callback_in_line(caplog: pytest.LogCaptureFixture) -> None:
+    class Raising(Handler):
+        def on_open(self, ws: Any) -> None:
+            raise KeyError
+
+    async def main(tasks: Tasks) -> None:
+        handler, ws = Raising(), FakeEndpoint()
+        in_line: Any = tasks.in_line(handler)
+        with pytest.raises(KeyError):
+            in_line.on_open(ws)  # not in line: the engine deals with it
+        in_line.on_message(ws, 1)
+        in_line.on_open(ws)
+        handler.gate.set()
+        await tasks.finish(5)
+        assert ws.log == ["resume", "fail KeyError"]
+
+    in_loop(main)
+    assert len(caplog.records) == 1
+
+
+def test_what_hangs_is_cancelled_and_on_close_still_comes(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def main(tasks: Tasks) -> None:
+        handler, ws = Handler(), FakeEndpoint()
+        in_line: Any = tasks.in_line(handler)
+        in_line.on_message(ws, "hangs")
+        in_line.on_message(ws, "never")
+        in_line.on_close(ws, 1001, "")
+        await tasks.finish(0.05)
+        assert handler.log == [("begin", "hangs"), ("close", 1001)]
+
+    in_loop(main)
+    assert not caplog.records
+
+
+def test_an_on_close_that_hangs_is_cancelled_too(caplog: pytest.LogCaptureFixture) -> None:
+    class Hanging(Handler):
+        async def on_close(self, ws: Any, close_code: int, close_reason: str) -> None:
+            self.log.append("closing")
+            await asyncio.Event().wait()
+
+    async def main(tasks: Tasks) -> None:
+        handler, ws = Hanging(), FakeEndpoint()
+        in_line: Any = tasks.in_line(handler)
+        in_line.on_message(ws, "hangs")
+        in_line.on_close(ws, 1001, "")
+        await tasks.finish(0.05)
+        assert handler.log == [("begin", "hangs"), "closing"]
+
+    in_loop(main)
+
+
+# --- answers -------------------------------------------------------------------------------------
+
+
+def test_an_answer() -> None:
+    async def main(tasks: Tasks) -> None:
+        async def later(value: int) -> int:
+            await asyncio.sleep(0)
+            return 10 // value
+
+        outcomes: list[Any] = []
+        tasks.answer(later(2), outcomes.append)
+        tasks.answer(later(0), outcomes.append)
+        cancelled = tasks.answer(asyncio.Event().wait(), outcomes.append)
+        assert len(tasks) == 3
+        await asyncio.sleep(0)
+        cancelled.cancel()
+        await tasks.finish(5)
+        results = {
+            "cancelled" if task.cancelled() else task.exception() or task.result(): task
+            for task in outcomes
+        }
+        assert 5 in results and "cancelled" in results
+        assert any(isinstance(each, ZeroDivisionError) for each in results)
+
+    in_loop(main)
+
+
+def test_an_exception_that_nobody_waits_for_is_no_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def main(tasks: Tasks) -> None:
+        async def fail() -> None:
+            raise ValueError
+
+        tasks.answer(fail(), lambda task: None)
+        await tasks.finish(5)
+        gc.collect()
+
+    in_loop(main)
+    assert not caplog.records

@@ -1,0 +1,207 @@
+"""The opening handshake of one accepted connection: from its first byte to the 101 or refusal.
+
+The order in which a request is judged: the PROXY header in front of it, if one is demanded; its
+head (400, 431, 505); whether there is room (429, 503); its path and method (404, 405), and a plain
+page if that is what stands there; for a WebSocket what RFC 6455 section 4.2.1 demands (400, 426),
+the Origin (403), and on_upgrade last, so that no code of the application runs for a request that
+was never going to be accepted.
+
+An on_upgrade or a page may be a coroutine function. While it runs, the deadline of the opening
+holds, bytes of a client that does not wait for the 101 are kept, up to 64 KiB before reading
+pauses, and a client that leaves cancels it.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from wsfast.endpoint import Endpoint
+from wsfast.entrance import Arrival, Entrance
+from wsfast.errors import ConnectFailed, LocalProtocolError
+from wsfast.handshake import Refusal, Request, ServerHandshake
+from wsfast.headers import Headers, show
+from wsfast.proxy import ProxyFault
+from wsfast.response import Response, response_for
+from wsfast.settings import Settings
+from wsfast.site import Accept, Resource, Route, Site
+
+__all__ = ["Opening", "Outcome", "Reception"]
+
+_MAX_EARLY_BYTES = 64 * 1024
+
+
+class Outcome(Protocol):
+    """What an awaited answer came to; a done `asyncio.Future` is one."""
+
+    def cancelled(self) -> bool:
+        """Whether there is none."""
+
+    def result(self) -> Any:
+        """The answer, or the exception, raised."""
+
+
+class Reception(Protocol):
+    """What an opening needs of its server."""
+
+    site: Site
+    settings: Settings
+    entrance: Entrance
+
+    def settings_for(self, route: Route) -> Settings:
+        """The settings of the open connections of a route."""
+
+    def await_opening(
+        self,
+        endpoint: Endpoint,
+        answer: Awaitable[Any],
+        resume: Callable[[Endpoint, Outcome], None],
+    ) -> None:
+        """Await an answer, and call `resume` with its outcome, unless the client has left."""
+
+
+class Opening:
+    """The opening handshake of one accepted connection.
+
+    Args:
+        server: whose site is asked for.
+    """
+
+    __slots__ = (
+        "_arrival",
+        "_early",
+        "_handshake",
+        "_outcome",
+        "_resource",
+        "_server",
+        "_waiting",
+    )
+
+    def __init__(self, server: Reception) -> None:
+        limits = server.settings.limits
+        self._handshake = ServerHandshake(
+            max_head_bytes=limits.max_head_bytes, max_headers=limits.max_headers, plain=True
+        )
+        self._server = server
+        self._arrival: Arrival | None = None
+        self._waiting = False
+        self._early = 0
+        self._outcome: Outcome | None = None
+        self._resource = Resource()
+
+    def receive(self, endpoint: Endpoint, data: bytes) -> None:
+        """Take the next bytes; b"" after `Endpoint.continue_opening`."""
+        if self._arrival is None:
+            self._arrival = self._server.entrance.arrive(endpoint.remote_address)
+        passed = self._arrival.receive(data)
+        if isinstance(passed, ProxyFault):
+            endpoint.fail(ConnectFailed(passed.reason))
+            return
+        request = None if passed is None else self._handshake.receive(passed)
+        if request is None:
+            return
+        if self._waiting:
+            self._hold(endpoint, len(data))
+            return
+        try:
+            self._go_on(endpoint, request)
+        except Exception:
+            endpoint.refuse(Refusal(500, "the request could not be judged").response)
+            raise  # the endpoint logs it
+
+    def receive_eof(self, endpoint: Endpoint) -> None:
+        """Half a request and the end: there is nobody to answer."""
+
+    def _hold(self, endpoint: Endpoint, size: int) -> None:
+        """Keep bytes of a client that does not wait for the answer."""
+        self._early += size
+        if self._early > _MAX_EARLY_BYTES:
+            endpoint.pause_reading()
+
+    def _go_on(self, endpoint: Endpoint, request: Request | Refusal) -> None:
+        outcome, self._outcome = self._outcome, None
+        if outcome is None:
+            answer = request if isinstance(request, Refusal) else self._judge(endpoint, request)
+            if answer is not None and inspect.isawaitable(answer):
+                self._wait(endpoint, answer)
+                return
+        elif outcome.cancelled():
+            raise LocalProtocolError("an on_upgrade or a page cancelled itself")
+        else:
+            answer = outcome.result()
+        assert isinstance(request, Request) or answer is request
+        self._answer(endpoint, request, answer)
+
+    def _judge(self, endpoint: Endpoint, request: Request) -> Any:
+        """What to answer: an awaitable of it, perhaps; for a page what it returned."""
+        assert self._arrival is not None
+        request.tls = endpoint.tls
+        refusal = self._arrival.admit(request, endpoint.at_close)
+        if refusal is not None:
+            return refusal
+        found = self._server.site.find(request.path)
+        if found is None:
+            return Refusal(404, f"nothing stands at {show(request.path)}")
+        resource, parameters = found
+        self._resource = resource
+        if request.method not in resource.methods:
+            allowed = ", ".join(resource.methods)
+            reason = f"the method is {request.method}, not {allowed} (RFC 6455 section 4.2.1)"
+            return Refusal(405, reason, [("Allow", allowed)])
+        for at in range(0, len(parameters), 2):
+            request.path_params[str(parameters[at])] = parameters[at + 1]
+        if resource.route is None or (resource.page and not self._handshake.wants_upgrade):
+            assert resource.page is not None
+            self._resource = Resource(page=resource.page)
+            return resource.page(request)
+        return self._judge_upgrade(request, resource.route)
+
+    def _judge_upgrade(self, request: Request, route: Route) -> Any:
+        refusal = self._handshake.check_upgrade() or route.origins.check(request)
+        if refusal is not None or route.upgrade is None:
+            return refusal
+        return route.upgrade(request)
+
+    def _wait(self, endpoint: Endpoint, answer: Awaitable[Any]) -> None:
+        self._waiting = True
+        self._server.await_opening(endpoint, answer, self._resume)
+
+    def _resume(self, endpoint: Endpoint, outcome: Outcome) -> None:
+        """The answer is there: go on with it in a turn of the endpoint's own."""
+        self._waiting = False
+        self._outcome = outcome
+        if self._early > _MAX_EARLY_BYTES:
+            endpoint.resume_reading()
+        endpoint.continue_opening()
+
+    def _answer(self, endpoint: Endpoint, request: Request | Refusal, answer: Any) -> None:
+        if isinstance(answer, Refusal):
+            endpoint.refuse(answer.response)
+            return
+        assert isinstance(request, Request)
+        route = self._resource.route
+        if route is None or isinstance(answer, Response):
+            head_only = request.method == "HEAD"
+            endpoint.refuse(response_for(answer).encode(head_only=head_only))
+        elif answer is None or isinstance(answer, Accept):
+            self._accept(endpoint, request, route, answer)
+        else:
+            raise LocalProtocolError(
+                f"on_upgrade of route {route.path} returned {answer!r}, not None, Accept, Refusal "
+                "or Response"
+            )
+
+    def _accept(
+        self, endpoint: Endpoint, request: Request, route: Route, accept: Accept | None
+    ) -> None:
+        headers: Headers = []
+        subprotocol = route.choose_subprotocol(request)
+        if accept is not None:
+            headers = accept.header_lines
+            subprotocol = accept.subprotocol or subprotocol
+            endpoint.state = accept.state
+        settings = self._server.settings_for(route)
+        handshake = self._handshake
+        endpoint.write(handshake.accept(request, subprotocol=subprotocol, headers=headers))
+        endpoint.open(request, handshake.trailing, subprotocol, settings=settings)

@@ -1,0 +1,156 @@
+"""Coroutines of handlers, where asyncio hosts: one at a time for each connection, in wire order.
+
+Nothing is kept for a connection whose handler has nothing under way. While a coroutine runs,
+what else happens on its connection waits in line behind it; with more than 16 waiting, reading
+from that peer pauses, and it goes on at 4. (What one read of up to 256 KiB brought is in line all
+the same.) on_close is the last in line, so it waits for what is under way.
+
+An exception ends as one of a sync handler does: it is logged once, the connection is closed with
+1011, and messages that wait are dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import functools
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from wsfast.endpoint import Endpoint
+from wsfast.site import CALLBACKS
+
+__all__ = ["InLine", "Tasks"]
+
+_HIGH, _LOW = 16, 4
+_CANCEL_SECONDS = 1.0
+
+_log = logging.getLogger("wsfast")
+
+_Call = tuple[Callable[..., Any], tuple[Any, ...]]
+
+
+class Tasks:
+    """The tasks of one server on an asyncio loop.
+
+    Args:
+        loop: where they run.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._running: set[asyncio.Task[Any]] = set()
+        self.stopping = False
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    def start(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run a coroutine that lets no exception out."""
+        task = self._loop.create_task(coroutine)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return task
+
+    def answer(
+        self, awaitable: Awaitable[Any], done: Callable[[asyncio.Task[Any]], None]
+    ) -> asyncio.Task[Any]:
+        """Await something; done(task) is called with what came of it."""
+
+        async def wait() -> Any:
+            return await awaitable
+
+        def finished(task: asyncio.Task[Any]) -> None:
+            self._running.discard(task)
+            if not task.cancelled():
+                task.exception()  # who left does not look at it: it is not worth a warning
+            done(task)
+
+        task = self._loop.create_task(wait())
+        self._running.add(task)
+        task.add_done_callback(finished)
+        return task
+
+    def in_line(self, handler: object) -> InLine:
+        """A handler for the engine, in front of one that has coroutine functions."""
+        return InLine(handler, self)
+
+    async def finish(self, seconds: float) -> None:
+        """Wait for all tasks, for at most so many seconds; then cancel what still runs."""
+        await self._wait(seconds)
+        self.stopping = True
+        for _ in range(2):  # once for what was under way, once for an on_close behind it
+            for task in self._running:
+                task.cancel()
+            await self._wait(_CANCEL_SECONDS)
+        if self._running:
+            _log.error("%d handlers go on although they were cancelled", len(self._running))
+
+    async def _wait(self, seconds: float) -> None:
+        if self._running:
+            await asyncio.wait(list(self._running), timeout=seconds)
+
+
+class InLine:
+    """Stands before a handler that has coroutine functions.
+
+    Args:
+        handler: any object with some of the methods of a handler.
+        tasks: runs them.
+    """
+
+    def __init__(self, handler: object, tasks: Tasks) -> None:
+        self._tasks = tasks
+        self._waiting: dict[Endpoint, collections.deque[_Call]] = {}
+        self._on_close = getattr(handler, "on_close", None)
+        for name in CALLBACKS:
+            callback = getattr(handler, name, None)
+            if callback is not None:
+                setattr(self, name, functools.partial(self._deliver, callback))
+
+    def _deliver(self, callback: Callable[..., Any], ws: Endpoint, *details: Any) -> None:
+        waiting = self._waiting.get(ws)
+        if waiting is not None:
+            waiting.append((callback, details))
+            if len(waiting) == _HIGH:
+                ws.pause_reading()
+            return
+        result = callback(ws, *details)
+        if result is not None and inspect.isawaitable(result):
+            self._waiting[ws] = collections.deque()
+            self._tasks.start(self._run(ws, result))
+
+    async def _run(self, ws: Endpoint, result: Awaitable[Any]) -> None:
+        waiting = self._waiting[ws]
+        try:
+            await self._guard(ws, waiting, result)
+            while waiting:
+                callback, details = waiting.popleft()
+                if len(waiting) == _LOW:
+                    ws.resume_reading()
+                await self._guard(ws, waiting, callback, *details)
+        finally:
+            del self._waiting[ws]
+
+    async def _guard(
+        self, ws: Endpoint, waiting: collections.deque[_Call], what: Any, *details: Any
+    ) -> None:
+        """Await one result, or call one callback and await what it returns, if that can be."""
+        try:
+            result = what(ws, *details) if callable(what) else what
+            if result is not None and inspect.isawaitable(result):
+                await result
+        except (Exception, asyncio.CancelledError) as error:
+            if not self._tasks.stopping:
+                _log.exception("a handler failed; its connection is closed with 1011")
+            last = [call for call in waiting if call[0] == self._on_close]
+            waiting.clear()
+            ws.resume_reading()
+            ws.fail(_as_exception(error))
+            waiting.extend(last)
+
+
+def _as_exception(error: BaseException) -> Exception:
+    return error if isinstance(error, Exception) else RuntimeError(f"cancelled: {error!r}")
