@@ -87,7 +87,7 @@ def serve(pipe: Connection, interval: float | None) -> None:
     def answer(events: int) -> None:
         if pipe.recv() is None:
             os._exit(0)
-        stats = server.settings.stats
+        stats = server.stats()
         spent = os.times()
         pipe.send((resident(), spent.user, spent.system, stats["opened"], stats["pings_sent"]))
 

@@ -187,6 +187,7 @@ SERVERS: dict[str, Callable[[], Command]] = {
     "limit": _limit,
     "echo": _echo,
     "handler": _python("wsfast_handler.py", "wsfast"),
+    "app": _python("wsfast_app.py", "wsfast"),
     "picows": _python("picows_echo.py", "picows", "uvloop"),
     "websockets": _python("websockets_echo.py", "websockets", "uvloop"),
     "aiohttp": _python("aiohttp_echo.py", "aiohttp", "uvloop"),

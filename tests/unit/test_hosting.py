@@ -1,0 +1,197 @@
+"""Serving inside asyncio: starting, ending, and the two ways of living in a loop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import selectors
+import signal
+from typing import Any
+
+import pytest
+
+from sockets import request_head, text
+from wire import frames_in
+from wsfast.hosting import Serving, new_event_loop, run, serve_until_signal
+from wsfast.selector import EpollSelector
+
+LOOPS = ["ours", "plain", "uvloop"]
+
+
+@pytest.fixture(params=LOOPS)
+def loop(request: pytest.FixtureRequest) -> asyncio.AbstractEventLoop:
+    if request.param == "uvloop":
+        made: asyncio.AbstractEventLoop = pytest.importorskip("uvloop").new_event_loop()
+        return made
+    if request.param == "plain":
+        return asyncio.SelectorEventLoop(selectors.DefaultSelector())
+    return new_event_loop()
+
+
+class Echo:
+    def on_message(self, ws: Any, message: Any) -> None:
+        ws.send(message)
+
+
+class Client:
+    """An asyncio client by hand, on the loop that serves as well."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    @classmethod
+    async def open(cls, address: Any) -> Client:
+        client = cls(*await asyncio.open_connection(*address[:2]))
+        client.writer.write(request_head())
+        head = await client.reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 101 ")
+        return client
+
+    async def ask(self, payload: str) -> bytes:
+        self.writer.write(text(payload))
+        return await self.message()
+
+    async def message(self) -> bytes:
+        data = await self.reader.readexactly(2)
+        return frames_in(data + await self.reader.readexactly(data[1]))[0][3]
+
+    async def leave(self) -> None:
+        self.writer.close()
+        await self.writer.wait_closed()
+
+
+def test_client_and_server_in_one_loop(loop: asyncio.AbstractEventLoop) -> None:
+    async def main() -> None:
+        async with Serving(Echo(), port=0) as serving:
+            clients = [await Client.open(serving.addresses[0]) for _ in range(5)]
+            answers = await asyncio.gather(*(client.ask("x") for client in clients))
+            assert answers == [b"x"] * 5
+            assert serving.server.connections == 5
+            for client in clients:
+                await client.leave()
+
+    run(asyncio.wait_for(main(), 20), loop)
+
+
+def test_two_servers_in_one_loop(loop: asyncio.AbstractEventLoop) -> None:
+    async def main() -> None:
+        async with Serving(Echo(), port=0) as first, Serving(Echo(), port=0) as second:
+            for serving in (first, second, first):
+                client = await Client.open(serving.addresses[0])
+                assert await client.ask("x") == b"x"
+                await client.leave()
+
+    run(asyncio.wait_for(main(), 20), loop)
+
+
+def test_what_is_sent_from_outside_leaves_soon(loop: asyncio.AbstractEventLoop) -> None:
+    class Keep:
+        def on_open(self, ws: Any) -> None:
+            self.ws = ws
+
+    async def main() -> None:
+        handler = Keep()
+        async with Serving(handler, port=0) as serving:
+            client = await Client.open(serving.addresses[0])
+            for number in range(20):
+                handler.ws.send(f"{number}")
+                assert await asyncio.wait_for(client.message(), 5) == b"%d" % number
+            handler.ws.close(4000)
+            assert (await client.message())[:2] == b"\x0f\xa0"
+            await client.leave()
+
+    run(asyncio.wait_for(main(), 20), loop)
+
+
+def test_closing_twice_and_by_hand(loop: asyncio.AbstractEventLoop) -> None:
+    async def main() -> None:
+        serving = Serving(Echo(), port=0)
+        await serving.start()
+        await serving.close(1012, "restart")
+        await serving.close()
+        assert serving.addresses == []
+
+    run(main(), loop)
+
+
+def test_a_start_that_fails_leaves_nothing_behind(loop: asyncio.AbstractEventLoop) -> None:
+    async def main() -> None:
+        with pytest.raises(OSError):
+            await Serving(Echo(), "198.51.100.1", 0).start()
+        with pytest.raises(TypeError):
+            await Serving(Echo(), port=0, no_such_option=1).start()
+        async with Serving(Echo(), port=0) as serving:
+            assert serving.addresses
+
+    run(main(), loop)
+
+
+def test_the_selector_is_the_loops_own_where_it_can_be() -> None:
+    async def main() -> None:
+        async with Serving(Echo(), port=0) as serving:
+            own = getattr(asyncio.get_running_loop(), "_selector", None)
+            assert serving.server.loop.selector is own
+            assert own.flush_soon is None
+
+    run(main())
+
+
+def test_any_loop_over_our_selector_will_do() -> None:
+    selector = EpollSelector()
+
+    async def main() -> None:
+        async with Serving(Echo(), port=0) as serving:
+            assert serving.server.loop.selector is selector
+
+    run(main(), asyncio.SelectorEventLoop(selector))
+    assert selector.closed
+
+
+def test_signals_end_it(loop: asyncio.AbstractEventLoop) -> None:
+    async def main() -> None:
+        serving = Serving(Echo(), port=0)
+        task = asyncio.get_running_loop().create_task(serve_until_signal(serving))
+        while not hasattr(serving, "server"):
+            await asyncio.sleep(0)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.wait_for(task, 10)
+        assert serving.addresses == []
+
+    before = signal.getsignal(signal.SIGTERM)
+    run(main(), loop)
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_run_returns_raises_and_cleans_up() -> None:
+    ended: list[str] = []
+
+    async def forever() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("cancelled")
+
+    async def main(fail: bool) -> str:
+        main.task = asyncio.get_running_loop().create_task(forever())  # type: ignore[attr-defined]
+        await asyncio.sleep(0)
+        if fail:
+            raise KeyError
+        return "result"
+
+    assert run(main(False)) == "result"
+    with pytest.raises(KeyError):
+        run(main(True))
+    assert ended == ["cancelled"] * 2
+
+
+def test_an_exception_inside_closes_the_server(loop: asyncio.AbstractEventLoop) -> None:
+    servings: list[Serving] = []
+
+    async def main() -> None:
+        async with Serving(Echo(), port=0) as serving:
+            servings.append(serving)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        run(main(), loop)
+    assert servings[0].addresses == []

@@ -1,0 +1,196 @@
+"""A server inside an asyncio loop, in the same thread as every asyncio library.
+
+Two ways, and `Serving` takes the one that fits the loop that runs:
+
+- the loop's own selector is an `EpollSelector` (`new_event_loop` makes such a loop): sockets are
+  served inside the loop's select(), at the speed of a loop of our own;
+- any other loop, uvloop and plain asyncio among them: an epoll set can itself be polled, so the
+  loop watches the selector's descriptor, as a guest of it, and timers come with it. What is sent
+  outside of a handler leaves in the loop's next round.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import signal
+from collections.abc import Coroutine, Iterator
+from types import TracebackType
+from typing import Any, TypeVar
+
+from wsfast.loop import Loop
+from wsfast.rfc6455 import CloseCode
+from wsfast.selector import EpollSelector
+from wsfast.server import Server
+from wsfast.tasks import Tasks
+
+__all__ = ["Serving", "new_event_loop", "run", "serve_until_signal"]
+
+_T = TypeVar("_T")
+
+
+def new_event_loop() -> asyncio.SelectorEventLoop:
+    """An asyncio loop whose selector is ours; `asyncio.Runner` takes it as its loop_factory."""
+    return asyncio.SelectorEventLoop(EpollSelector())
+
+
+def run(main: Coroutine[Any, Any, _T], loop: asyncio.AbstractEventLoop | None = None) -> _T:
+    """Run a coroutine to its end, as `asyncio.run` does, on such a loop or a given one."""
+    loop = new_event_loop() if loop is None else loop
+    try:
+        asyncio.set_event_loop(loop)
+        return loop.run_until_complete(main)
+    finally:
+        _finish(loop)
+
+
+def _finish(loop: asyncio.AbstractEventLoop) -> None:
+    """Cancel what is left on a loop, and close it."""
+    try:
+        left = asyncio.all_tasks(loop)
+        for task in left:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.run_until_complete(loop.shutdown_default_executor())
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
+
+
+class Serving:
+    """A `Server` on the asyncio loop that runs: `async with app.serving(host, port) as serving:`.
+
+    Args:
+        handler: an `App`, or a handler as for `Server`; its methods, on_upgrade and pages may be
+            coroutine functions.
+        host, port: where to listen; port 0 takes a free one, see `addresses`.
+        grace_seconds: how long handlers may go on once every connection is closed, before what
+            they have under way is cancelled.
+        options: further keyword arguments of `Server`, but for loop and tasks.
+
+    Attributes:
+        server: the `Server`, once it is started.
+        tasks: what its handlers have under way.
+    """
+
+    server: Server
+    tasks: Tasks
+
+    def __init__(
+        self,
+        handler: object,
+        host: str = "127.0.0.1",
+        port: int = 8765,
+        *,
+        grace_seconds: float = 5.0,
+        **options: Any,
+    ) -> None:
+        self.grace_seconds = grace_seconds
+        self._make = functools.partial(Server, handler, host, port, **options)
+        self._guest: EpollSelector | None = None
+        self._closed = False
+
+    @property
+    def addresses(self) -> list[Any]:
+        """What it listens on, as the socket module gives it."""
+        return self.server.addresses
+
+    async def __aenter__(self) -> Serving:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def start(self) -> None:
+        """Listen and serve, until `close`.
+
+        Raises:
+            OSError, ValueError, TypeError, LocalProtocolError: as `Server`.
+        """
+        host = asyncio.get_running_loop()
+        selector = getattr(host, "_selector", None)
+        if not isinstance(selector, EpollSelector):
+            selector = self._guest = EpollSelector()
+        self.tasks = Tasks(host)
+        try:
+            self.server = self._make(loop=Loop(selector), tasks=self.tasks)
+        except BaseException:
+            self._leave(host)
+            raise
+        if self._guest is not None:
+            self._move_in(host, self._guest)
+
+    def _move_in(self, host: asyncio.AbstractEventLoop, guest: EpollSelector) -> None:
+        """Have the host look after a selector that it does not know."""
+
+        def flush() -> None:
+            if not guest.closed:
+                guest.flush()
+
+        host.add_reader(guest.fileno(), guest.select, 0)
+        guest.flush_soon = lambda: host.call_soon(flush)
+
+    def _leave(self, host: asyncio.AbstractEventLoop) -> None:
+        if self._guest is not None:
+            host.remove_reader(self._guest.fileno())
+            self._guest.flush_soon = None
+            self._guest.close()
+
+    async def close(
+        self,
+        close_code: int = CloseCode.GOING_AWAY,
+        close_reason: str = "server shutdown",
+        **options: Any,
+    ) -> None:
+        """Stop listening, close every connection, and wait until their handlers are done.
+
+        A connection whose peer does not answer is cut at its closing deadline. A second call does
+        nothing.
+
+        Args:
+            close_code, close_reason: what they are told.
+            options: further arguments of `Drain`, but for on_done.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        host = asyncio.get_running_loop()
+        done = host.create_future()
+        self.server.drain(
+            close_code=close_code,
+            close_reason=close_reason,
+            on_done=lambda drain: done.set_result(None),
+            **options,
+        )
+        await done
+        self.server.cancel_openings()
+        await self.tasks.finish(self.grace_seconds)
+        self._leave(host)
+
+
+async def serve_until_signal(serving: Serving) -> None:
+    """Serve until SIGINT or SIGTERM, then close every connection with 1001 and return."""
+    stopped = asyncio.Event()
+    with _signals(asyncio.get_running_loop(), stopped):
+        async with serving:
+            await stopped.wait()
+
+
+@contextlib.contextmanager
+def _signals(loop: asyncio.AbstractEventLoop, stopped: asyncio.Event) -> Iterator[None]:
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    for number in numbers:
+        loop.add_signal_handler(number, stopped.set)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
