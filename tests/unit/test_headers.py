@@ -156,13 +156,13 @@ def test_any_value_is_read_or_a_value_error(value):
 
 
 def cost(read, value):
-    """Seconds that a value costs; an error is as good an answer."""
-    started = time.perf_counter()
+    """Seconds of CPU that a value costs; an error is as good an answer."""
+    started = time.thread_time()
     try:
         read(value)
     except ValueError:
         pass
-    return time.perf_counter() - started
+    return time.thread_time() - started
 
 
 # Each unit once made some library's reader quadratic or worse.
@@ -179,8 +179,11 @@ def test_cost_grows_with_the_length_not_its_square(unit, start):
             found.append(cost(headers.check_extensions, f"x{length}-{turn},{value}"))
         return min(found)
 
-    short, long = times(8192), times(65536)
-    assert long < 8 * short * 3 + 1e-3, "eight times the length: 8 if linear, 64 if quadratic"
+    def is_linear():
+        """Eight times the length: eight times the cost if it is, 64 times if it is quadratic."""
+        return times(65536) < 8 * times(8192) * 3 + 1e-3
+
+    assert any(is_linear() for _ in range(3)), "a busy machine is not busy three times"
 
 
 def test_cookies_are_read_as_browsers_write_them():
