@@ -5,6 +5,7 @@ The distributions of WSFAST_DIST are tested (make wheel); without it they are bu
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import shutil
 import subprocess
@@ -37,6 +38,7 @@ print(*names)
 
 def run(*command: str | Path, cwd: Path, **variables: str) -> str:
     """Run outside of the checkout; skip where pip reaches no registry, fail with the output."""
+    faulthandler.cancel_dump_traceback_later()  # building takes minutes; it has a limit below
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     done = subprocess.run(
         [str(part) for part in command],
