@@ -81,7 +81,7 @@ class Drain:
         self._jitter = jitter
         self._begun = time.monotonic()
         self._limit = self._begun + limit_seconds
-        self._on_done = on_done
+        self._on_done = [] if on_done is None else [on_done]
         self._untold: list[Endpoint] = []
         self._next = self._begun
         self._is_cutting = False
@@ -94,6 +94,13 @@ class Drain:
         if not self.done:
             self._timer.cancel()
             self._look()
+
+    def when_done(self, on_done: Callable[[Drain], object]) -> None:
+        """Have this called, too, as `on_done`; a drain that is over calls it now."""
+        if self.done:
+            on_done(self)
+        else:
+            self._on_done.append(on_done)
 
     def check(self) -> bool:
         """Whether it is over; says so at once, where a timer would a moment later."""
@@ -160,8 +167,8 @@ class Drain:
         self.done = True
         self._timer.cancel()
         self._untold = []
-        if self._on_done is not None:
-            self._on_done(self)
+        for on_done in self._on_done:
+            on_done(self)
 
 
 def _check(

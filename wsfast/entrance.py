@@ -62,6 +62,11 @@ class Entrance:
         self.admission = _admission(limits)
         self.clock = clock
 
+    @property
+    def counters(self) -> dict[str, int]:
+        """Those of `admission`; empty without one."""
+        return {} if self.admission is None else self.admission.counters
+
     def arrive(self, peer: object) -> Arrival:
         """A connection comes.
 

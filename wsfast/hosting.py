@@ -152,25 +152,21 @@ class Serving:
     ) -> None:
         """Stop listening, close every connection, and wait until their handlers are done.
 
-        A connection whose peer does not answer is cut at its closing deadline. A second call does
-        nothing.
+        A connection whose peer does not answer is cut at its closing deadline. A drain that is
+        under way goes on as it was begun. A second call does nothing.
 
         Args:
-            close_code, close_reason: what they are told.
-            options: further arguments of `Drain`, but for on_done.
+            close_code, close_reason, options: as for `Server.drain`.
         """
         if self._closed:
             return
         self._closed = True
         host = asyncio.get_running_loop()
-        done = host.create_future()
-        self.server.drain(
-            close_code=close_code,
-            close_reason=close_reason,
-            on_done=lambda drain: done.set_result(None),
-            **options,
+        done = asyncio.Event()
+        self.server.drain_once(close_code, close_reason, **options).when_done(
+            lambda drain: done.set()
         )
-        await done
+        await done.wait()
         self.server.cancel_openings()
         await self.tasks.finish(self.grace_seconds)
         self._leave(host)

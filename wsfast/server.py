@@ -153,7 +153,8 @@ class Server:
         """What happened so far, and how it stands, for metrics.
 
         Returns:
-            The counters of `Settings.stats` (accepted, messages_received, bytes_sent ...), and of
+            The counters of `Settings.stats` (accepted, messages_received, bytes_sent ...), summed
+            over all routes; those of `Admission`, if `limits` say how many there may be; and of
             now: connections, sockets that are listening, and 1 for draining.
         """
         counted: collections.Counter[str] = collections.Counter()
@@ -161,6 +162,7 @@ class Server:
             counted.update(each.stats)
         return {
             **counted,
+            **self.entrance.counters,
             "connections": self.connections,
             "listening": len(self._listeners),
             "draining": int(self.draining),
@@ -262,6 +264,17 @@ class Server:
         if self._drain is not None:
             self._drain.end_now()
 
+    def drain_once(
+        self,
+        close_code: int = CloseCode.GOING_AWAY,
+        close_reason: str = "server shutdown",
+        **options: Any,
+    ) -> Drain:
+        """`drain`, or the drain that is under way, which goes on as it was begun."""
+        if self._drain is not None and not self._drain.done:
+            return self._drain
+        return self.drain(close_code=close_code, close_reason=close_reason, **options)
+
     def close(
         self,
         close_code: int = CloseCode.GOING_AWAY,
@@ -276,10 +289,7 @@ class Server:
         Args:
             close_code, close_reason, options: as for `drain`.
         """
-        if not self.draining:
-            self.drain(close_code=close_code, close_reason=close_reason, **options)
-        drain = self._drain
-        assert drain is not None
+        drain = self.drain_once(close_code, close_reason, **options)
         self.loop.run_while(lambda: not drain.check(), drain.limit_seconds + 5)
 
     def run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
@@ -15,12 +16,13 @@ import pytest
 
 import wsfast.app
 from hosted import Wire
-from sockets import Net, Recorder, network, request_head, text
+from sockets import Net, Recorder, goodbye, network, request_head, text
 from wire import TEXT
 from wsfast.app import Accept, App
 from wsfast.errors import LocalProtocolError
 from wsfast.handshake import Refusal
 from wsfast.limits import Limits
+from wsfast.logs import AccessLog
 from wsfast.server import Server
 
 ROOT = Path(wsfast.app.__file__).resolve().parents[1]
@@ -204,6 +206,35 @@ def test_one_app_on_two_servers(net: Net) -> None:
         peer.send(text("x"))
         peer.expect((TEXT, b"x"))
         assert server.connections == 1
+
+
+def test_counters_and_tracers_of_all_routes(net: Net, caplog: pytest.LogCaptureFixture) -> None:
+    app = App(origins="any", limits=Limits(max_connections=4))
+    app.websocket("/echo")(Recorder(echo=True))
+    app.websocket("/mute/{name}", limits=Limits(max_message_bytes=10))(lambda ws, message: None)
+    app.get("/page")(lambda request: "page")
+    caplog.set_level(logging.INFO, "wsfast.access")
+    log = AccessLog()
+    server = Server(app, port=0, loop=net.loop, tracers=[log])
+    net.servers.append(server)
+    for target in ("/echo", "/mute/a", "/mute/b", "/page", "/nowhere"):
+        peer = net.peer(server)
+        peer.send(request_head(target=target) + text("hi") + goodbye(4000))
+        net.until(lambda peer=peer: peer.ended)
+        peer.close()
+    net.until(lambda: not server.connections)
+    stats = server.stats()
+    counted = ("accepted", "opened", "refused", "closed", "messages_received", "messages_sent")
+    assert [stats[name] for name in counted] == [5, 3, 2, 3, 3, 1]
+    assert (stats["admitted"], stats["listening"], stats["connections"]) == (5, 1, 0)
+    records = [vars(record) for record in caplog.records]
+    assert [(each["path"], each.get("status"), each.get("close_code")) for each in records] == [
+        *(("/echo", 101, None), ("/echo", None, 4000)),
+        *(("/mute/a", 101, None), ("/mute/a", None, 4000)),
+        *(("/mute/b", 101, None), ("/mute/b", None, 4000)),
+        *(("/page", 200, None), ("/nowhere", 404, None)),
+    ]
+    assert not log._about
 
 
 # --- running -------------------------------------------------------------------------------------

@@ -85,6 +85,22 @@ def test_code_and_reason(net: Net) -> None:
     assert peer.frames == [(CLOSE, b"\x03\xf4back soon")]
 
 
+def test_whoever_asks_is_told_when_it_is_done(net: Net) -> None:
+    server, [peer] = connected(net, 1)
+    done: list[Drain] = []
+    drain = server.drain(on_done=done.append)
+    assert server.drain_once(1012) is drain, "as it was begun"
+    drain.when_done(done.append)
+    net.until(lambda: peer.frames)
+    assert peer.frames == [GOING_AWAY] and not done
+    peer.close()
+    net.until(lambda: not server.draining)
+    assert done == [drain] * 2
+    drain.when_done(done.append)
+    assert done == [drain] * 3, "it is over: at once"
+    assert server.drain_once() is not drain
+
+
 def test_without_connections_it_is_over_with_the_next_turn(net: Net) -> None:
     server = net.server(Recorder())
     done: list[Drain] = []

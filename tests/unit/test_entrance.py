@@ -99,6 +99,15 @@ def test_without_limits_all_are_admitted():
         assert arrival.admit(request(), pytest.fail) is None
 
 
+def test_counters():
+    assert Entrance(Limits()).counters == {}
+    entrance = Entrance(Limits(max_connections=1))
+    for number in range(3):
+        entrance.arrive(("192.0.2.1", number)).admit(request(), lambda release: None)
+    counters = entrance.counters
+    assert (counters["admitted"], counters["refused_connections"]) == (1, 2)
+
+
 def test_limits_count_the_client_that_was_identified():
     limits = Limits(max_connections_per_address=1)
     entrance = Entrance(limits, trusted_proxies="10.0.0.1")

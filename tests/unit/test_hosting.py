@@ -114,6 +114,21 @@ def test_closing_twice_and_by_hand(loop: asyncio.AbstractEventLoop) -> None:
     run(main(), loop)
 
 
+def test_closing_joins_a_drain_that_is_under_way(loop: asyncio.AbstractEventLoop) -> None:
+    async def main() -> None:
+        async with Serving(Echo(), port=0) as serving:
+            client = await Client.open(serving.addresses[0])
+            drain = serving.server.drain(close_code=1012)
+            closing = asyncio.get_running_loop().create_task(serving.close(1001))
+            assert (await client.message())[:2] == b"\x03\xf4"
+            assert not closing.done()
+            await client.leave()
+            await closing
+            assert drain.done and not serving.server.connections
+
+    run(asyncio.wait_for(main(), 20), loop)
+
+
 def test_a_start_that_fails_leaves_nothing_behind(loop: asyncio.AbstractEventLoop) -> None:
     async def main() -> None:
         with pytest.raises(OSError):

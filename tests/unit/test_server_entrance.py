@@ -220,6 +220,8 @@ def test_beyond_the_limit_it_is_503_until_one_leaves(net):
     net.until(lambda: admission.connections == 1)
     net.peer(server).upgrade()
     assert admission.counters["admitted"] == 3
+    stats = server.stats()
+    assert (stats["admitted"], stats["refused_connections"], stats["refused_rate"]) == (3, 3, 0)
 
 
 def test_connections_of_one_address(net):
