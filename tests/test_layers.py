@@ -25,7 +25,7 @@ LAYERS = [
     {"scan"},
     {"buffer"},
     {"events", "receiver", "connection", "deflate"},
-    {"url", "headers", "head", "headreader", "refusal", "upgrade", "handshake"}
+    {"url", "headers", "head", "headreader", "refusal", "requirements", "handshake"}
     | {"routing", "response", "record"},
     {"admission", "auth", "credentials", "entrance", "forwarded", "origin", "proxy", "session"},
     {"poller", "wheel", "files", "callback", "selector"},

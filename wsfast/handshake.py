@@ -40,8 +40,7 @@ from wsfast.headers import (
 )
 from wsfast.headreader import BadHead, RequestReader, ResponseReader
 from wsfast.refusal import Refusal, write_response
-from wsfast.rfc6455 import GUID, VERSION
-from wsfast.upgrade import (
+from wsfast.requirements import (
     KEY,
     SINGLE,
     check_no_body,
@@ -50,6 +49,7 @@ from wsfast.upgrade import (
     combine,
     is_upgrade,
 )
+from wsfast.rfc6455 import GUID, VERSION
 from wsfast.url import parse_url
 
 __all__ = [

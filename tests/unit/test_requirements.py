@@ -9,7 +9,7 @@ from wire import STEPS, pieces
 from wsfast.errors import LocalProtocolError
 from wsfast.handshake import Refusal, Request, ServerHandshake
 from wsfast.headreader import BadHead
-from wsfast.upgrade import check_request, check_upgrade, combine, is_upgrade
+from wsfast.requirements import check_request, check_upgrade, combine, is_upgrade
 
 FIELDS = {
     "host": "a.example",
