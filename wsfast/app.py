@@ -122,16 +122,21 @@ class App(Site):
         self.add_route(route)
         return route
 
-    def get(self, path: str) -> Callable[[_P], _P]:
+    def get(self, path: str, *, while_draining: bool = False) -> Callable[[_P], _P]:
         """Answer GET and HEAD at a path: decorates f(request), which returns str, bytes or a
         `Response`, or a `Refusal`.
+
+        Args:
+            path: as in wsfast.routing.
+            while_draining: call it also when the server ends; else the answer is 503 then, with
+                Retry-After, so that a health check sees it.
 
         Raises:
             ValueError: the path is malformed, ambiguous or taken.
         """
 
         def decorate(page: _P) -> _P:
-            self.add_page(path, page)
+            self.add_page(path, page, while_draining=while_draining)
             return page
 
         return decorate

@@ -18,14 +18,15 @@ from wsfast.loop import Loop
 from wsfast.refusal import Refusal
 from wsfast.rfc6455 import MAX_REASON_BYTES, CloseCode, State, is_sendable_close_code
 
-__all__ = ["Drain"]
+__all__ = ["SHUTTING_DOWN", "Drain"]
 
 #: How soon it is seen that all are gone, and that an opening handshake is over.
 _LOOK_SECONDS = 0.125
 #: How long an opening handshake that is under way may take to its end.
 _OPENING_SECONDS = 1.0
 
-_REFUSAL = Refusal(503, "the server is shutting down").response
+#: What whoever asks is told; Retry-After is in seconds (RFC 9110 section 10.2.3).
+SHUTTING_DOWN = Refusal(503, "the server is shutting down", [("Retry-After", "5")])
 
 _log = logging.getLogger("wsfast")
 
@@ -157,7 +158,7 @@ class Drain:
         """Answer those that are in their opening handshake still; a second time does nothing."""
         for endpoint in list(self._endpoints):
             if endpoint.ready_state is State.CONNECTING:
-                endpoint.refuse(_REFUSAL)
+                endpoint.refuse(SHUTTING_DOWN.response)
 
     def _disconnect(self) -> None:
         for endpoint in list(self._endpoints):

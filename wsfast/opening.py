@@ -2,9 +2,9 @@
 
 The order in which a request is judged: the PROXY header in front of it, if one is demanded; its
 head (400, 431, 505); whether there is room (429, 503); its path and method (404, 405), and a plain
-page if that is what stands there; for a WebSocket what RFC 6455 section 4.2.1 demands (400, 426),
-the Origin (403), and on_upgrade last, so that no code of the application runs for a request that
-was never going to be accepted.
+page if that is what stands there (503 while the server drains); for a WebSocket what RFC 6455
+section 4.2.1 demands (400, 426), the Origin (403), and on_upgrade last, so that no code of the
+application runs for a request that was never going to be accepted.
 
 An on_upgrade or a page may be a coroutine function. While it runs, the deadline of the opening
 holds, bytes of a client that does not wait for the 101 are kept, up to 64 KiB before reading
@@ -17,6 +17,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
+from wsfast.drain import SHUTTING_DOWN
 from wsfast.endpoint import Endpoint
 from wsfast.entrance import Arrival, Entrance
 from wsfast.errors import ConnectFailed, LocalProtocolError
@@ -48,6 +49,10 @@ class Reception(Protocol):
     site: Site
     settings: Settings
     entrance: Entrance
+
+    @property
+    def draining(self) -> bool:
+        """Whether it is about to end."""
 
     def settings_for(self, route: Route) -> Settings:
         """The settings of the open connections of a route."""
@@ -154,6 +159,8 @@ class Opening:
         if resource.route is None or (resource.page and not self._handshake.wants_upgrade):
             assert resource.page is not None
             self._resource = Resource(page=resource.page)
+            if self._server.draining and not resource.while_draining:
+                return SHUTTING_DOWN
             return resource.page(request)
         return self._judge_upgrade(request, resource.route)
 

@@ -256,7 +256,7 @@ class Server:
 
     @property
     def draining(self) -> bool:
-        """Whether a drain is under way: a health check answers 503 then."""
+        """Whether a drain is under way: pages answer 503 then."""
         return self._drain is not None and not self._drain.done
 
     def end_now(self) -> None:

@@ -201,10 +201,12 @@ class Resource:
     Attributes:
         route: for WebSockets, or None.
         page: for plain requests, called with the `Request`, or None.
+        while_draining: the page is answered also by a server that ends, and not with 503.
     """
 
     route: Route | None = None
     page: Callable[[Request], Any] | None = None
+    while_draining: bool = False
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -245,12 +247,15 @@ class Site:
             raise ValueError(f"path {route.path!r} has its WebSocket route already")
         resource.route = route
 
-    def add_page(self, path: str, page: Callable[[Request], Any]) -> None:
-        """Add a page; raises as `add_route` does."""
+    def add_page(
+        self, path: str, page: Callable[[Request], Any], *, while_draining: bool = False
+    ) -> None:
+        """Add a page, see `Resource`; raises as `add_route` does."""
         resource = self._resource(path)
         if resource.page is not None:
             raise ValueError(f"path {path!r} has its page already")
         resource.page = page
+        resource.while_draining = while_draining
 
     def _resource(self, path: str) -> Resource:
         resource = self._paths.get(path)

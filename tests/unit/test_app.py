@@ -237,6 +237,30 @@ def test_counters_and_tracers_of_all_routes(net: Net, caplog: pytest.LogCaptureF
     assert not log._about
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_pages_of_a_server_that_drains(net: Net, method: str) -> None:
+    """Who was accepted before and asks now is told; a WebSocket may open, and is closed then."""
+    app = App(origins="any")
+    app.websocket("/")(Recorder())
+    app.get("/healthz")(lambda request: "ok")
+    app.get("/version", while_draining=True)(lambda request: "7")
+    server = net.server(app)
+    probes = {name: net.peer(server) for name in ("/healthz", "/version", "/nothing")}
+    peer, keeper = net.peer(server), net.peer(server).upgrade()
+    net.until(lambda: server.connections == 5)
+    server.drain(close_code=1012)
+    heads = {}
+    for name, probe in probes.items():
+        probe.send(f"{method} {name} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        heads[name] = probe.take_head()
+    assert [head.split(b" ")[1] for head in heads.values()] == [b"503", b"200", b"404"]
+    assert b"\r\nRetry-After: 5\r\n" in heads["/healthz"]
+    peer.send(request_head())
+    assert peer.take_head().startswith(b"HTTP/1.1 101 ")
+    peer.expect_close(1012)
+    keeper.close()
+
+
 # --- running -------------------------------------------------------------------------------------
 
 

@@ -237,7 +237,9 @@ def test_one_that_takes_too_long_gets_503(net: Net) -> None:
     peer.send(request_head()[:-4])
     net.until(lambda: server.connections == 1)
     drain = server.drain()
-    assert peer.take_head().startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+    head = peer.take_head()
+    assert head.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+    assert b"\r\nRetry-After: 5\r\n" in head
     net.until(lambda: peer.ended)
     peer.close()
     net.until(lambda: drain.done)
