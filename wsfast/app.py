@@ -31,13 +31,11 @@ A handler class is instantiated once for its route: what belongs to one connecti
 
 from __future__ import annotations
 
-import asyncio
-import importlib
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from wsfast.handshake import Request
-from wsfast.hosting import Serving, new_event_loop, serve_until_signal
+from wsfast.hosting import Serving, event_loop, serve_until_signal
 from wsfast.hosting import run as run_hosted
 from wsfast.limits import Limits
 from wsfast.origin import OriginPolicy
@@ -163,12 +161,8 @@ class App(Site):
         if hosting == "alone":
             serve(self, host, port, **options)
             return
-        loop: asyncio.AbstractEventLoop = (
-            importlib.import_module("uvloop").new_event_loop()
-            if hosting == "uvloop"
-            else new_event_loop()
-        )
-        run_hosted(serve_until_signal(self.serving(host, port, **options)), loop)
+        serving = self.serving(host, port, **options)
+        run_hosted(serve_until_signal(serving), event_loop(hosting))
 
     def serving(self, host: str = "127.0.0.1", port: int = 8765, **options: Any) -> Serving:
         """For a running asyncio or uvloop loop: `async with app.serving(host, port):`.

@@ -14,8 +14,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import importlib
 import signal
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -25,7 +26,7 @@ from wsfast.selector import EpollSelector
 from wsfast.server import Server
 from wsfast.tasks import Tasks
 
-__all__ = ["Serving", "new_event_loop", "run", "serve_until_signal"]
+__all__ = ["Serving", "event_loop", "new_event_loop", "run", "serve_until_signal"]
 
 _T = TypeVar("_T")
 
@@ -33,6 +34,18 @@ _T = TypeVar("_T")
 def new_event_loop() -> asyncio.SelectorEventLoop:
     """An asyncio loop whose selector is ours; `asyncio.Runner` takes it as its loop_factory."""
     return asyncio.SelectorEventLoop(EpollSelector())
+
+
+def event_loop(hosting: str) -> asyncio.AbstractEventLoop:
+    """A loop of a kind: "asyncio", as of `new_event_loop`, or "uvloop", which must be installed.
+
+    Raises:
+        ModuleNotFoundError: it is not.
+    """
+    if hosting == "uvloop":
+        loop: asyncio.AbstractEventLoop = importlib.import_module("uvloop").new_event_loop()
+        return loop
+    return new_event_loop()
 
 
 def run(main: Coroutine[Any, Any, _T], loop: asyncio.AbstractEventLoop | None = None) -> _T:
@@ -144,6 +157,11 @@ class Serving:
             self._guest.flush_soon = None
             self._guest.close()
 
+    def end_now(self) -> None:
+        """Cut what is left of a `close` that is under way, and give handlers no more time."""
+        self.grace_seconds = 0.0
+        self.server.end_now()
+
     async def close(
         self,
         close_code: int = CloseCode.GOING_AWAY,
@@ -172,19 +190,43 @@ class Serving:
         self._leave(host)
 
 
-async def serve_until_signal(serving: Serving) -> None:
-    """Serve until SIGINT or SIGTERM, then close every connection with 1001 and return."""
+async def serve_until_signal(
+    serving: Serving,
+    *,
+    on_ready: Callable[[], object] | None = None,
+    on_stop: Callable[[], object] | None = None,
+    **options: Any,
+) -> None:
+    """Serve until SIGINT or SIGTERM, then `close` and return; a second signal cuts at once.
+
+    Args:
+        serving: what is not started yet.
+        on_ready: called once connections are accepted.
+        on_stop: called when the first signal came.
+        options: as for `Serving.close`.
+    """
     stopped = asyncio.Event()
-    with _signals(asyncio.get_running_loop(), stopped):
+
+    def end() -> None:
+        if stopped.is_set():
+            serving.end_now()
+        stopped.set()
+
+    with _signals(asyncio.get_running_loop(), end):
         async with serving:
+            if on_ready is not None:
+                on_ready()
             await stopped.wait()
+            if on_stop is not None:
+                on_stop()
+            await serving.close(**options)
 
 
 @contextlib.contextmanager
-def _signals(loop: asyncio.AbstractEventLoop, stopped: asyncio.Event) -> Iterator[None]:
+def _signals(loop: asyncio.AbstractEventLoop, end: Callable[[], object]) -> Iterator[None]:
     numbers = (signal.SIGINT, signal.SIGTERM)
     for number in numbers:
-        loop.add_signal_handler(number, stopped.set)
+        loop.add_signal_handler(number, end)
     try:
         yield
     finally:

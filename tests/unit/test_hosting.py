@@ -12,7 +12,8 @@ import pytest
 
 from sockets import request_head, text
 from wire import frames_in
-from wsfast.hosting import Serving, new_event_loop, run, serve_until_signal
+from wsfast.hosting import Serving, event_loop, new_event_loop, run, serve_until_signal
+from wsfast.limits import Limits
 from wsfast.selector import EpollSelector
 
 LOOPS = ["ours", "plain", "uvloop"]
@@ -175,6 +176,67 @@ def test_signals_end_it(loop: asyncio.AbstractEventLoop) -> None:
     before = signal.getsignal(signal.SIGTERM)
     run(main(), loop)
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_until_a_signal_it_says_when_and_drains_as_told(loop: asyncio.AbstractEventLoop) -> None:
+    said: list[Any] = []
+
+    async def main() -> None:
+        serving = Serving(Echo(), port=0)
+
+        async def talk() -> None:
+            client = await Client.open(serving.addresses[0])
+            signal.raise_signal(signal.SIGTERM)
+            said.append((await client.message())[:2])
+            await client.leave()
+
+        def ready() -> None:
+            said.append(asyncio.get_running_loop().create_task(talk()))
+
+        def stop() -> None:
+            said.append(serving.server.draining)
+
+        ending = {"close_code": 1012, "limit_seconds": 5.0}
+        await serve_until_signal(serving, on_ready=ready, on_stop=stop, **ending)
+
+    run(asyncio.wait_for(main(), 20), loop)
+    assert said[1:] == [False, b"\x03\xf4"]
+
+
+def test_a_second_signal_waits_for_nobody(loop: asyncio.AbstractEventLoop) -> None:
+    class Endless:
+        async def on_message(self, ws: Any, message: Any) -> None:
+            await asyncio.Event().wait()
+
+    async def main() -> None:
+        serving = Serving(Endless(), port=0, limits=Limits(closing_seconds=60), grace_seconds=60)
+
+        async def talk() -> None:
+            client = await Client.open(serving.addresses[0])
+            client.writer.write(text("x"))
+            signal.raise_signal(signal.SIGINT)
+            assert (await client.message())[:2] == b"\x03\xe9"
+            signal.raise_signal(signal.SIGINT)
+            assert await client.reader.read() == b""
+            await client.leave()
+
+        tasks: list[asyncio.Task[None]] = []
+        await serve_until_signal(
+            serving,
+            on_ready=lambda: tasks.append(asyncio.get_running_loop().create_task(talk())),
+        )
+        await tasks[0]
+
+    run(asyncio.wait_for(main(), 20), loop)
+
+
+@pytest.mark.parametrize("kind", ["asyncio", "uvloop"])
+def test_a_loop_of_a_kind(kind: str) -> None:
+    if kind == "uvloop":
+        pytest.importorskip("uvloop")
+    made = event_loop(kind)
+    assert type(made).__module__.split(".")[0] == kind and not made.is_running()
+    made.close()
 
 
 def test_run_returns_raises_and_cleans_up() -> None:
