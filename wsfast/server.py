@@ -25,7 +25,7 @@ from wsfast.opening import Opening, Outcome
 from wsfast.rfc6455 import CloseCode, Role
 from wsfast.settings import Settings
 from wsfast.signals import on_signals
-from wsfast.site import Origins, Route, Site
+from wsfast.site import Origins, Route, site_of
 from wsfast.tlsconfig import TlsServer
 from wsfast.tracing import traced_handler, traced_opener
 
@@ -98,7 +98,7 @@ class Server:
         tracers: Sequence[object] = (),
         **options: Any,
     ) -> None:
-        self.site = _site_of(handler, origins, subprotocols)
+        self.site = site_of(handler, origins, subprotocols)
         self.site.check(asynchronous=tasks is not None)
         self.tls = None if tls is None else TlsServer.of(tls)
         if self.tls is not None and proxy_protocol:
@@ -345,21 +345,6 @@ class _Lobby:
             task.cancel()
         if self._on_connect_failed is not None:
             self._on_connect_failed(ws, error)
-
-
-def _site_of(handler: object, origins: Origins | None, subprotocols: Sequence[str]) -> Site:
-    """A site as it is; any other handler as the one of every path."""
-    if isinstance(handler, Site):
-        if origins is not None or subprotocols:
-            raise TypeError("origins and subprotocols are those of the site's routes")
-        return handler
-    route = Route(
-        "/{path:path}",
-        origins=("same", None) if origins is None else origins,
-        subprotocols=subprotocols,
-    )
-    route.handler = handler
-    return Site(route)
 
 
 def serve(handler: object, host: str = "127.0.0.1", port: int = 8765, **options: Any) -> None:

@@ -18,7 +18,7 @@ from wsfast.origin import OriginPolicy
 from wsfast.response import Response
 from wsfast.routing import Routes
 
-__all__ = ["CALLBACKS", "Accept", "Found", "Origins", "Resource", "Route", "Site"]
+__all__ = ["CALLBACKS", "Accept", "Found", "Origins", "Resource", "Route", "Site", "site_of"]
 
 #: The methods of a handler that are called once its connection is open.
 CALLBACKS = ("on_open", "on_message", "on_ping", "on_pong", "on_drain", "on_close")
@@ -274,6 +274,15 @@ class Site:
         """What stands at the path of a request, percent-encoded as it came."""
         return self._fallback or self._paths.find(path)
 
+    @property
+    def coroutines(self) -> Iterator[str]:
+        """What is a coroutine function, for a reader: "on_open of route /chat", "page health"."""
+        for resource in self._resources:
+            if resource.route is not None and resource.route.coroutines:
+                yield f"{', '.join(resource.route.coroutines)} of route {resource.route.path}"
+            if inspect.iscoroutinefunction(resource.page):
+                yield f"page {resource.page.__qualname__}"
+
     def check(self, *, asynchronous: bool) -> None:
         """Check before it is served that it can be.
 
@@ -284,21 +293,37 @@ class Site:
             LocalProtocolError: a route has no handler, or something is `async def` and nobody is
                 there to run it.
         """
-        for resource in self._resources:
-            if resource.route is not None:
-                self._check_route(resource.route, asynchronous)
-            if inspect.iscoroutinefunction(resource.page) and not asynchronous:
-                raise _needs_asyncio(f"page {resource.page.__qualname__}")
-
-    def _check_route(self, route: Route, asynchronous: bool) -> None:
-        if self._fallback is None and not route.has_handler:
-            raise LocalProtocolError(f"route {route.path} has no handler")
-        if route.coroutines and not asynchronous:
-            raise _needs_asyncio(f"{', '.join(route.coroutines)} of route {route.path}")
+        for route in self.routes:
+            if self._fallback is None and not route.has_handler:
+                raise LocalProtocolError(f"route {route.path} has no handler")
+        what = None if asynchronous else next(self.coroutines, None)
+        if what is not None:
+            raise LocalProtocolError(
+                f"{what}: async def needs asyncio to host the server: "
+                'run(hosting="asyncio"), or serving() inside a running loop'
+            )
 
 
-def _needs_asyncio(what: str) -> LocalProtocolError:
-    return LocalProtocolError(
-        f"{what}: async def needs asyncio to host the server: "
-        'run(hosting="asyncio"), or serving() inside a running loop'
+def site_of(
+    handler: object, origins: Origins | None = None, subprotocols: Sequence[str] = ()
+) -> Site:
+    """A site as it is; any other handler as the one of every path.
+
+    Args:
+        handler: as for `Server`.
+        origins, subprotocols: of the handler; None: the same origin, and whatever is no browser.
+
+    Raises:
+        TypeError: a site has routes that have their own.
+    """
+    if isinstance(handler, Site):
+        if origins is not None or subprotocols:
+            raise TypeError("origins and subprotocols are those of the site's routes")
+        return handler
+    route = Route(
+        "/{path:path}",
+        origins=("same", None) if origins is None else origins,
+        subprotocols=subprotocols,
     )
+    route.handler = handler
+    return Site(route)

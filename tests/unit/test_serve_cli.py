@@ -13,7 +13,9 @@ import pytest
 
 from sockets import Net, network, request_head
 from wsfast.serve import cli
+from wsfast.serve.loading import LoadError, load
 from wsfast.serve.options import parse
+from wsfast.server import Server
 
 APP = """
 class Echo:
@@ -24,6 +26,15 @@ from wsfast.app import App
 from wsfast.limits import Limits
 app = App(origins="any", limits=Limits(max_headers=5, max_head_bytes=1000))
 app.websocket("/chat")(Echo)
+
+class Later:
+    async def on_close(self, ws, close_code, close_reason):
+        pass
+
+later = App(origins="any")
+@later.get("/")
+async def page(request):
+    return "page"
 """
 
 
@@ -45,6 +56,13 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     sys.modules.pop("echoing", None)
 
 
+def server_of(words: list[str]) -> Server:
+    """What a command line without workers serves."""
+    options = parse(words)
+    target = load(options.target, options.app_dir)
+    return Server(target, **cli._server_options(options, target, cli._sockets(options)[0]))
+
+
 def close_all(places: list[list[socket.socket]]) -> None:
     for each in sum(places, []):
         each.close()
@@ -63,19 +81,40 @@ def test_sockets_of_a_port(app: list[str]) -> None:
 
 
 def test_an_app_keeps_its_limits_but_for_those_that_are_named(app: list[str]) -> None:
-    options = parse(["echoing:app", *app[1:], "--port", "0", "--max-headers", "7"])
-    [sockets] = cli._sockets(options)
-    server = cli._server(options, sockets)
+    server = server_of(["echoing:app", *app[1:], "--port", "0", "--max-headers", "7"])
     limits = server.settings.limits
     assert (limits.max_headers, limits.max_head_bytes) == (7, 1000)
     assert [route.path for route in server.site.routes] == ["/chat"]
     server.close()
     server.loop.close()
-    options = parse(["echoing:app", *app[1:], "--port", "0", "--origin", "any"])
-    [sockets] = cli._sockets(options)
-    with pytest.raises(TypeError, match="those of the site's routes"):
-        cli._server(options, sockets)
-    close_all([sockets])
+    options = parse(["echoing:app", *app[1:], "--origin", "any"])
+    with pytest.raises(LoadError, match="echoing:app is an App, which says itself who may"):
+        cli._server_options(options, load(options.target, options.app_dir), [])
+
+
+@pytest.mark.parametrize(
+    ("target", "words", "hosting"),
+    [
+        ("app", [], "alone"),
+        ("Echo", [], "alone"),
+        ("later", [], "asyncio"),
+        ("Later", [], "asyncio"),
+        ("later", ["--hosting", "alone"], "alone"),
+        ("app", ["--hosting", "asyncio"], "asyncio"),
+        ("app", ["--hosting", "uvloop"], "uvloop"),
+    ],
+)
+def test_whose_loop(app: list[str], target: str, words: list[str], hosting: str) -> None:
+    if hosting == "uvloop":
+        pytest.importorskip("uvloop", reason="uvloop is not installed")
+    options = parse([f"echoing:{target}", *app[1:], *words])
+    assert cli._hosting(options, load(options.target, options.app_dir)) == hosting
+
+
+def test_a_uvloop_that_is_not_there(app: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(LoadError, match="uvloop is not installed"):
+        cli._hosting(parse([*app, "--hosting", "uvloop"]), object())
 
 
 def test_a_descriptor_that_was_inherited(app: list[str]) -> None:
@@ -106,8 +145,7 @@ def test_sockets_of_systemd_come_first(app: list[str], monkeypatch: pytest.Monke
 def test_the_server_of_an_application(
     net: Net, app: list[str], words: list[str], origin: str | None, accepted: bool
 ) -> None:
-    options = parse([*app, "--port", "0", *words])
-    server = cli._server(options, cli._sockets(options)[0])
+    server = server_of([*app, "--port", "0", *words])
     connected = socket.create_connection(server.addresses[0])
     peer = net.adopt(connected)
     lines = [f"Origin: {origin}"] if origin else []

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from wsfast.app import App
 from wsfast.serve.loading import LoadError, load, split_target
 
 APPS = """
@@ -31,6 +32,10 @@ number = 5
 
 def handle(ws):
     pass
+
+from wsfast.app import App
+
+app = App(origins="any")
 """
 
 
@@ -58,6 +63,7 @@ def test_an_object_a_class_and_what_is_nested(apps: str) -> None:
     assert type(made) is type(chat) and made is not chat
     assert load("apps:nested.chat", apps) is chat
     assert load("package.inner:chat", apps) is chat
+    assert isinstance(load("apps:app", apps), App)
     assert sys.path.count(apps) == 1
 
 
@@ -70,8 +76,8 @@ def test_an_object_a_class_and_what_is_nested(apps: str) -> None:
         ("apps:missing", "module 'apps' has no attribute 'missing'"),
         ("apps:nested.missing", "has no attribute 'nested.missing'"),
         ("apps:Asks", "is a class that needs arguments: missing a required argument: 'dsn'"),
-        ("apps:number", "apps:number is a int with none of on_open, on_message"),
-        ("apps:handle", "is a function with none of on_open"),
+        ("apps:number", "apps:number is a int: no App, and with none of on_open"),
+        ("apps:handle", "is a function: no App"),
     ],
 )
 def test_what_is_missing_is_named(apps: str, target: str, message: str) -> None:

@@ -28,6 +28,7 @@ def test_defaults() -> None:
         "proxy_protocol": False,
         "app_dir": "",
         "workers": None,
+        "hosting": None,
         "shared_socket": False,
         "pid_file": None,
         "drain_seconds": 25.0,
@@ -45,6 +46,7 @@ def test_defaults() -> None:
         (["--host", "::1", "--port=0"], {"host": "::1", "port": 0}),
         (["--workers", "4", "--shared-socket"], {"workers": 4, "shared_socket": True}),
         (["--reuse-port"], {"shared_socket": False}),
+        (["--hosting", "uvloop"], {"hosting": "uvloop"}),
         (
             ["--drain-seconds", "0.5", "--drain-rate=100"],
             {"drain_seconds": 0.5, "drain_rate": 100},

@@ -5,22 +5,24 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import importlib.util
 import logging
 import os
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from wsfast.activation import Notifier, take_sockets
 from wsfast.descriptors import raise_descriptor_limit
+from wsfast.errors import LocalProtocolError
 from wsfast.limits import Limits
 from wsfast.listening import address_url, adopt_sockets, listen_for_workers
 from wsfast.logs import AccessLog, configure
 from wsfast.serve.loading import LoadError, load
 from wsfast.serve.options import chosen, parse
 from wsfast.server import Server
-from wsfast.site import Site
+from wsfast.site import Site, site_of
 from wsfast.supervisor import Supervisor
 from wsfast.tlsconfig import TlsServer
 from wsfast.worker import Worker
@@ -28,6 +30,9 @@ from wsfast.worker import Worker
 __all__ = ["main"]
 
 _log = logging.getLogger("wsfast.serve")
+
+#: What cannot be served is told in a line; everything else is a traceback.
+_REFUSED = (OSError, ValueError, LoadError, LocalProtocolError)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -38,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         with _pid_file(options.pid_file):
             status = _run(options)
-    except (OSError, ValueError, LoadError) as error:
+    except _REFUSED as error:
         _log.error("%s", error)
         status = 1
     sys.exit(status)
@@ -70,7 +75,7 @@ def _run(options: argparse.Namespace) -> int:
 
     try:
         if options.workers is None:
-            return _serve_alone(options, sockets[0], announce, notify)
+            return _serve(options, sockets[0], announce, notify)
         return Supervisor(
             lambda worker: _work(options, worker),
             sockets,
@@ -98,22 +103,34 @@ def _sockets(options: argparse.Namespace) -> list[list[socket.socket]]:
     )
 
 
-def _server(options: argparse.Namespace, sockets: list[socket.socket]) -> Server:
-    application = load(options.target, options.app_dir)
+def _hosting(options: argparse.Namespace, application: object) -> str:
+    """Whose loop it runs on: as asked for, or as the application needs."""
+    if options.hosting is None:
+        return "asyncio" if any(site_of(application).coroutines) else "alone"
+    if options.hosting == "uvloop" and importlib.util.find_spec("uvloop") is None:
+        raise LoadError("--hosting uvloop: uvloop is not installed")
+    return str(options.hosting)
+
+
+def _server_options(
+    options: argparse.Namespace, application: object, sockets: list[socket.socket]
+) -> dict[str, Any]:
+    """The keyword arguments of the `Server` of an application."""
     limits = options.limits
     if isinstance(application, Site):  # it has its own: the command line changes those it names
         own = application.options.get("limits", Limits())
         limits = dataclasses.replace(own, **chosen(options, Limits))
-    return Server(
-        application,
-        sockets=sockets,
-        origins=options.origins,
-        proxy_protocol=options.proxy_protocol,
-        trusted_proxies=options.trusted_proxies,
-        tls=_tls(options),
-        limits=limits,
-        tracers=[AccessLog()] if options.access_log else [],
-    )
+        if options.origins is not None:
+            raise LoadError(f"--origin: {options.target} is an App, which says itself who may")
+    return {
+        "sockets": sockets,
+        "origins": options.origins,
+        "proxy_protocol": options.proxy_protocol,
+        "trusted_proxies": options.trusted_proxies,
+        "tls": _tls(options),
+        "limits": limits,
+        "tracers": [AccessLog()] if options.access_log else [],
+    }
 
 
 def _tls(options: argparse.Namespace) -> TlsServer | None:
@@ -131,31 +148,51 @@ def _drain(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _serve_alone(
+def _serve(
     options: argparse.Namespace,
     sockets: list[socket.socket],
-    announce: Any,
+    announce: Callable[[], object],
     notify: Notifier,
 ) -> int:
     """Serve in this process."""
-    server = _server(options, sockets)
 
     def ready() -> None:
         announce()
         notify("READY=1")
 
-    server.run(on_ready=ready, on_stop=lambda: notify("STOPPING=1"), **_drain(options))
-    server.loop.close()
+    def stop() -> None:
+        notify("STOPPING=1")
+
+    application = load(options.target, options.app_dir)
+    arguments = _server_options(options, application, sockets)
+    hosting = _hosting(options, application)
+    if hosting == "alone":
+        server = Server(application, **arguments)
+        server.run(on_ready=ready, on_stop=stop, **_drain(options))
+        server.loop.close()
+    else:
+        from wsfast.serve import hosted
+
+        ending = {"on_ready": ready, "on_stop": stop, **_drain(options)}
+        hosted.serve(hosting, application, arguments, **ending)
     return 0
 
 
 def _work(options: argparse.Namespace, worker: Worker) -> int:
     """One worker: the module is imported here, so that a restart finds what it says then."""
     try:
-        server = _server(options, worker.sockets)
-    except (LoadError, OSError, ValueError) as error:
+        application = load(options.target, options.app_dir)
+        arguments = _server_options(options, application, worker.sockets)
+        hosting = _hosting(options, application)
+        if hosting == "alone":
+            server = Server(application, **arguments)
+            worker.serve(server, **_drain(options))
+            server.loop.close()
+        else:
+            from wsfast.serve import hosted
+
+            hosted.work(worker, hosting, application, arguments, **_drain(options))
+    except _REFUSED as error:
         _log.error("%s", error)
         return 1
-    worker.serve(server, **_drain(options))
-    server.loop.close()
     return 0

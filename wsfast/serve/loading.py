@@ -6,12 +6,9 @@ import importlib
 import inspect
 import sys
 
-from wsfast.site import Site
+from wsfast.site import CALLBACKS, Site
 
-__all__ = ["HANDLER_METHODS", "LoadError", "load", "split_target"]
-
-#: An object with none of these hears of nothing.
-HANDLER_METHODS = ("on_open", "on_message", "on_close", "on_ping", "on_pong", "on_drain")
+__all__ = ["LoadError", "load", "split_target"]
 
 
 class LoadError(Exception):
@@ -51,9 +48,9 @@ def load(target: str, directory: str = "") -> object:
         found = _make(found, target)
     if isinstance(found, Site):
         return found
-    if not any(callable(getattr(found, name, None)) for name in HANDLER_METHODS):
+    if not any(callable(getattr(found, name, None)) for name in CALLBACKS):
         kind = type(found).__name__
-        raise LoadError(f"{target} is a {kind} with none of {', '.join(HANDLER_METHODS)}")
+        raise LoadError(f"{target} is a {kind}: no App, and with none of {', '.join(CALLBACKS)}")
     return found
 
 

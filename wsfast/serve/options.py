@@ -22,10 +22,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read a command line; a mistake ends the program with 2 and a message, as argparse has it."""
     parser = argparse.ArgumentParser(
         prog="wsfast-serve",
-        description="Serves WebSocket connections with an application: an object with methods "
-        "like on_message(ws, message), or a class of such objects. SIGTERM and SIGINT drain it, a "
-        "second one ends it at once; with --workers SIGHUP restarts it, with new code, without "
-        "refusing a connection.",
+        description="Serves WebSocket connections with an application: an App, an object with "
+        "methods like on_message(ws, message), or a class of such objects. SIGTERM and SIGINT "
+        "drain it, a second one ends it at once; with --workers SIGHUP restarts it, with new "
+        "code, without refusing a connection.",
     )
     parser.add_argument("target", metavar="module:app", type=_target, help="what to serve")
     _add_listening(parser)
@@ -108,6 +108,11 @@ def _add_processes(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--workers", type=_number(int, 1, 1024), help="processes under a supervisor (none, one)"
+    )
+    group.add_argument(
+        "--hosting",
+        choices=("alone", "asyncio", "uvloop"),
+        help="whose loop it runs on (alone, our own; asyncio if the application has coroutines)",
     )
     sharing = group.add_mutually_exclusive_group()
     sharing.add_argument(
