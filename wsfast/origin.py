@@ -24,6 +24,7 @@ _ORIGIN = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)://([^/?#@\\\s,]+)")
 _AUTHORITY = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._\-]+))(?::([0-9]{1,5}))?")
 _NUMBER = re.compile(r"(?:[0-9]+|0[xX][0-9A-Fa-f]*)\.?")
 _PAGES = frozenset({"http", "https"})
+_SECURE_PAGES = frozenset({"https"})
 _DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
 #: A scheme, a name of 255 bytes (RFC 1035 section 2.3.4) and a port; the caches hold no more each.
@@ -43,8 +44,9 @@ class OriginPolicy:
             - an origin, "https://example.com" or "https://example.com:8443"; host names beyond
               ASCII are encoded, IPv6 addresses may be in any spelling, a port that is the
               scheme's own is as good as none;
-            - "same": an http or https page of the host and port that the request asks for. Whether
-              TLS was ended in front of us cannot be seen here: so either of the two will do;
+            - "same": a page of the host and port that the request asks for: an https page if the
+              request is `secure`, as everybody on its way could have written an http page. If it
+              is not, TLS may have been ended in front of us unseen, so http and https both do;
             - "null": opaque origins, that is sandboxed frames, files and the like;
             - None: requests without an Origin header, that is from outside browsers. Neither
               "same" nor a list of origins lets these in by itself.
@@ -93,15 +95,17 @@ class OriginPolicy:
         spelled = _spell(origin)
         if spelled is None:
             return False
-        return spelled in self._known or (self._same and _is_same(spelled, request.host))
+        return spelled in self._known or (self._same and _is_same(spelled, request))
 
 
-def _is_same(spelled: str, host: str) -> bool:
+def _is_same(spelled: str, request: Request) -> bool:
     """Whether a page's origin is that of the host, as a request names it."""
+    host = request.host
     if len(host) > _MAX_CHARS:
         return False
     scheme, _, authority = spelled.partition("://")
-    return scheme in _PAGES and authority == _spell_authority(host, scheme)
+    pages = _SECURE_PAGES if request.secure else _PAGES
+    return scheme in pages and authority == _spell_authority(host, scheme)
 
 
 def _spell_allowed(choice: str | None) -> str:

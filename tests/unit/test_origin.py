@@ -101,6 +101,21 @@ def test_the_same_origin(origin, host, expected):
     assert allowed(request(origin, host=host), {"same", "https://z"}) is expected
 
 
+@pytest.mark.parametrize(
+    ("scheme", "by_http", "by_https"),
+    [(None, True, True), ("http", True, True), ("https", False, True), ("wss", False, True)],
+)
+@pytest.mark.parametrize("host", ["example.com", "example.com:8443"])
+def test_what_came_over_tls_wants_a_page_that_did(scheme, by_http, by_https, host):
+    for page, expected in (("http", by_http), ("https", by_https)):
+        found = request(f"{page}://{host}", host=host)
+        found.scheme = scheme
+        assert allowed(found, "same") is expected
+        found.tls, found.scheme = object(), None
+        assert allowed(found, "same") is (page == "https")
+        assert allowed(found, ["same", f"http://{host}"]), "unless it is named"
+
+
 def test_same_goes_by_the_host_of_an_absolute_target():
     found = Request("GET", "http://b/", "1.1", [("host", "a"), ("origin", "http://a")])
     assert not allowed(found, "same")
