@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from examples import Example, examples_of, grouped, imports_of, run, serving
+from wsfast.limits import Limits
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -40,6 +43,21 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     assert "WARNING" not in done.stderr
     pages = {path.stem for path in (ROOT / "docs").glob("*.md")}
     assert pages <= {path.stem for path in tmp_path.glob("*.html")}
+
+
+def test_every_page_is_found_from_the_first() -> None:
+    pages = {page.name for page in PAGES} - {"README.md", "index.md"}
+    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    assert pages == set(re.findall(r"\]\((\w+\.md)\)", index))
+    assert pages == set(re.findall(r": (\w+\.md)$", navigation, re.MULTILINE))
+
+
+def test_the_page_of_limits_has_them_all_with_their_defaults() -> None:
+    text = (ROOT / "docs" / "limits.md").read_text(encoding="utf-8")
+    told = re.findall(r"^\| `(\w+)` \| ([\w.]+) \|", text, re.MULTILINE)
+    fields = dataclasses.fields(Limits)
+    assert told == [(field.name, str(field.default)) for field in fields]
 
 
 # --- the machinery -----------------------------------------------------------------------------
