@@ -75,16 +75,24 @@ class Authenticated:
     after that. If it has on_authenticated(ws, grant), that is called at each good credential, the
     first time just before on_open: the place to set `ws.state`. Its other methods pass.
 
+    Where asyncio hosts, its methods may be coroutine functions. Credentials are judged as they
+    come, then, and what is delivered waits in line behind what the handler has under way.
+
     Args:
         handler: any handler, as for `Server`.
         verify, deadline_seconds, on_expiry, grace_seconds, dialect: see `SessionPolicy`; verify
             runs in the loop's thread and must not wait.
         clock: the time in seconds, one that never goes back.
 
+    Attributes:
+        handler: as given.
+
     Raises:
-        TypeError, ValueError: see `SessionPolicy`; a method of the handler, or verify, is a
-            coroutine function, which nobody here could await.
+        TypeError, ValueError: see `SessionPolicy`; verify is a coroutine function, which nobody
+            here could await.
     """
+
+    handler: object
 
     def __init__(
         self,
@@ -97,17 +105,29 @@ class Authenticated:
         dialect: Dialect | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        _check_sync(verify, *(getattr(handler, name, None) for name in _CALLED))
+        _check_sync(verify)
         dialect = Dialect() if dialect is None else dialect
-        self._policy = SessionPolicy(verify, deadline_seconds, on_expiry, grace_seconds, dialect)
+        policy = SessionPolicy(verify, deadline_seconds, on_expiry, grace_seconds, dialect)
+        self._stand_before(handler, policy, clock)
+
+    def around(self, handler: object) -> Authenticated:
+        """Another one with the same rules, before another handler."""
+        made = object.__new__(type(self))
+        made._stand_before(handler, self._policy, self._clock)
+        return made
+
+    def _stand_before(
+        self, handler: object, policy: SessionPolicy, clock: Callable[[], float]
+    ) -> None:
+        self._policy = policy
         self._clock = clock
-        self._handler = handler
+        self.handler = handler
         self._message_callback = getattr(handler, "on_message", None)
         self._sessions: dict[Any, _Timed] = {}
         self._expire = self._on_deadline  # bound once, not once for each timer
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._handler, name)
+        found = getattr(self.handler, name)
         return functools.partial(self._gate, found) if name in _GATED else found
 
     def on_open(self, ws: Any) -> None:
@@ -152,7 +172,7 @@ class Authenticated:
                 self._call("on_open", ws)
 
     def _call(self, name: str, ws: Any, *details: Any) -> None:
-        callback = getattr(self._handler, name, None)
+        callback = getattr(self.handler, name, None)
         if callback is not None:
             callback(ws, *details)
 

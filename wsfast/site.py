@@ -11,6 +11,7 @@ import types
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
+from wsfast.auth import Authenticated
 from wsfast.errors import LocalProtocolError
 from wsfast.handshake import Refusal, Request
 from wsfast.headers import HeadersLike, format_cookies, format_subprotocols, pairs
@@ -138,7 +139,11 @@ class Route:
     @property
     def coroutines(self) -> list[str]:
         """Which of the callbacks are coroutine functions, by name."""
-        named = [(name, getattr(self.handler, name, None)) for name in CALLBACKS]
+        handler = self.handler
+        while isinstance(handler, Authenticated):
+            handler = handler.handler
+        names = (*CALLBACKS, "on_authenticated")
+        named = [(name, getattr(handler, name, None)) for name in names]
         named.append(("on_upgrade", self.upgrade))
         return [name for name, callback in named if inspect.iscoroutinefunction(callback)]
 

@@ -1,9 +1,11 @@
 """Coroutines of handlers, where asyncio hosts: one at a time for each connection, in wire order.
 
 Nothing is kept for a connection whose handler has nothing under way. While a coroutine runs,
-what else happens on its connection waits in line behind it; with more than 16 waiting, reading
-from that peer pauses, and it goes on at 4. (What one read of up to 256 KiB brought is in line all
-the same.) on_close is the last in line, so it waits for what is under way.
+what else happens on its connection waits in line behind it; with more than 16 messages or 128 KiB
+waiting, reading from that peer pauses, and it goes on at 4 and 32 KiB. (What one read of up to
+256 KiB brought is in line all the same.) Bytes count because answers to all that waits may have to
+wait in turn, within `max_queue_bytes`. on_close is the last in line, so it waits for what is under
+way.
 
 An exception ends as one of a sync handler does: it is logged once, the connection is closed with
 1011, and messages that wait are dropped.
@@ -19,17 +21,20 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
+from wsfast.auth import Authenticated
 from wsfast.endpoint import Endpoint
 from wsfast.site import CALLBACKS
 
 __all__ = ["InLine", "Tasks"]
 
 _HIGH, _LOW = 16, 4
+_HIGH_BYTES, _LOW_BYTES = 128 * 1024, 32 * 1024
 _CANCEL_SECONDS = 1.0
 
 _log = logging.getLogger("wsfast")
 
 _Call = tuple[Callable[..., Any], tuple[Any, ...]]
+_SIZED = (str, bytes, memoryview)
 
 
 class Tasks:
@@ -73,8 +78,13 @@ class Tasks:
         task.add_done_callback(finished)
         return task
 
-    def in_line(self, handler: object) -> InLine:
-        """A handler for the engine, in front of one that has coroutine functions."""
+    def in_line(self, handler: object) -> object:
+        """A handler for the engine, in front of one that has coroutine functions.
+
+        `Authenticated` stays in front: a credential does not wait for what is under way.
+        """
+        if isinstance(handler, Authenticated):
+            return handler.around(self.in_line(handler.handler))
         return InLine(handler, self)
 
     async def finish(self, seconds: float) -> None:
@@ -93,6 +103,46 @@ class Tasks:
             await asyncio.wait(list(self._running), timeout=seconds)
 
 
+class _Line:
+    """What waits on one connection behind what is under way."""
+
+    __slots__ = ("calls", "paused", "size")
+
+    def __init__(self) -> None:
+        self.calls: collections.deque[_Call] = collections.deque()
+        self.size = 0
+        self.paused = False
+
+    def push(self, ws: Endpoint, call: _Call) -> None:
+        self.calls.append(call)
+        self.size += _size(call)
+        if not self.paused and (len(self.calls) >= _HIGH or self.size >= _HIGH_BYTES):
+            self.paused = True
+            ws.pause_reading()
+
+    def pop(self, ws: Endpoint) -> _Call:
+        call = self.calls.popleft()
+        self.size -= _size(call)
+        if self.paused and len(self.calls) <= _LOW and self.size <= _LOW_BYTES:
+            self.resume(ws)
+        return call
+
+    def resume(self, ws: Endpoint) -> None:
+        self.paused = False
+        ws.resume_reading()
+
+    def keep(self, callback: object) -> None:
+        """Drop all but the calls of one callback."""
+        self.calls = collections.deque(call for call in self.calls if call[0] == callback)
+        self.size = sum(map(_size, self.calls))
+
+
+def _size(call: _Call) -> int:
+    """Of a message or payload; that of text is counted in characters."""
+    details = call[1]
+    return len(details[0]) if details and isinstance(details[0], _SIZED) else 0
+
+
 class InLine:
     """Stands before a handler that has coroutine functions.
 
@@ -103,40 +153,34 @@ class InLine:
 
     def __init__(self, handler: object, tasks: Tasks) -> None:
         self._tasks = tasks
-        self._waiting: dict[Endpoint, collections.deque[_Call]] = {}
+        self._waiting: dict[Endpoint, _Line] = {}
         self._on_close = getattr(handler, "on_close", None)
-        for name in CALLBACKS:
+        for name in (*CALLBACKS, "on_authenticated"):
             callback = getattr(handler, name, None)
             if callback is not None:
                 setattr(self, name, functools.partial(self._deliver, callback))
 
     def _deliver(self, callback: Callable[..., Any], ws: Endpoint, *details: Any) -> None:
-        waiting = self._waiting.get(ws)
-        if waiting is not None:
-            waiting.append((callback, details))
-            if len(waiting) == _HIGH:
-                ws.pause_reading()
+        line = self._waiting.get(ws)
+        if line is not None:
+            line.push(ws, (callback, details))
             return
         result = callback(ws, *details)
         if result is not None and inspect.isawaitable(result):
-            self._waiting[ws] = collections.deque()
+            self._waiting[ws] = _Line()
             self._tasks.start(self._run(ws, result))
 
     async def _run(self, ws: Endpoint, result: Awaitable[Any]) -> None:
-        waiting = self._waiting[ws]
+        line = self._waiting[ws]
         try:
-            await self._guard(ws, waiting, result)
-            while waiting:
-                callback, details = waiting.popleft()
-                if len(waiting) == _LOW:
-                    ws.resume_reading()
-                await self._guard(ws, waiting, callback, *details)
+            await self._guard(ws, line, result)
+            while line.calls:
+                callback, details = line.pop(ws)
+                await self._guard(ws, line, callback, *details)
         finally:
             del self._waiting[ws]
 
-    async def _guard(
-        self, ws: Endpoint, waiting: collections.deque[_Call], what: Any, *details: Any
-    ) -> None:
+    async def _guard(self, ws: Endpoint, line: _Line, what: Any, *details: Any) -> None:
         """Await one result, or call one callback and await what it returns, if that can be."""
         try:
             result = what(ws, *details) if callable(what) else what
@@ -145,11 +189,9 @@ class InLine:
         except (Exception, asyncio.CancelledError) as error:
             if not self._tasks.stopping:
                 _log.exception("a handler failed; its connection is closed with 1011")
-            last = [call for call in waiting if call[0] == self._on_close]
-            waiting.clear()
-            ws.resume_reading()
+            line.keep(self._on_close)
+            line.resume(ws)
             ws.fail(_as_exception(error))
-            waiting.extend(last)
 
 
 def _as_exception(error: BaseException) -> Exception:

@@ -13,6 +13,7 @@ from hosted import ASYNC_HOSTINGS, Wire, hosted
 from sockets import text
 from wire import BINARY, CLOSE, KEY, PING, PONG, TEXT, frame
 from wsfast.app import App
+from wsfast.auth import Authenticated, Grant
 
 
 @pytest.fixture(params=ASYNC_HOSTINGS)
@@ -193,3 +194,66 @@ def test_other_asyncio_code_runs_beside_it(async_hosting: str) -> None:
         wire = serving.connect().upgrade()
         assert wire.message() == b"from asyncio"
         assert wire.ask("thread") == b"THREAD"
+
+
+# --- behind a gate -------------------------------------------------------------------------------
+
+
+class Gated(Recording):
+    """The same, for who has authenticated."""
+
+    async def on_authenticated(self, ws: Any, grant: Grant) -> None:
+        await self.step(f"granted {grant.subject}")
+
+
+def gated_app(handler: Gated, **options: Any) -> App:
+    """The credential "brief" is good for a moment."""
+    grants = {"alice": Grant("alice"), "brief": Grant("alice", seconds=0.1)}
+    app = App(origins="any")
+    gate = Authenticated(handler, verify=grants.get, **options)
+    app.websocket("/").take(gate)
+    return app
+
+
+def test_a_gated_handler_that_raises(async_hosting: str, caplog: pytest.LogCaptureFixture) -> None:
+    handler = Gated()
+    with hosted(async_hosting, gated_app(handler)) as serving:
+        wire = serving.connect().upgrade(early=text("authenticate alice") + text("raise"))
+        wire.expect_close(1011)
+        serving.wait(lambda: handler.log[-1].startswith("-close"))
+    assert "on purpose" in caplog.text
+
+
+def test_behind_authentication_in_line(async_hosting: str) -> None:
+    handler = Gated()
+    with hosted(async_hosting, gated_app(handler)) as serving:
+        early = frame(PING, b"", key=KEY) + b"".join(map(text, ["authenticate alice", "a", "b"]))
+        wire = serving.connect().upgrade(early=early)
+        assert [payload for _, payload in wire.frames(3)] == [b"", b"a", b"b"]
+        wire.goodbye()
+        expected = spans("granted alice", "open", "a", "b", "close 1000")
+        serving.wait(lambda: handler.log == expected)
+
+
+def test_who_does_not_authenticate_never_reaches_it(async_hosting: str) -> None:
+    handler = Gated()
+    with hosted(async_hosting, gated_app(handler)) as serving:
+        wire = serving.connect().upgrade(early=text("authenticate mallory") + text("more"))
+        wire.expect_close(4401)
+        serving.wait(lambda: not serving.server.connections)
+    assert handler.log == []
+
+
+def test_a_credential_does_not_wait_in_line(async_hosting: str) -> None:
+    """It is renewed while a message is under way that takes longer than the grace."""
+    handler = Gated()
+    app = gated_app(handler, on_expiry="ask", grace_seconds=5.0)
+    with hosted(async_hosting, app) as serving:
+        wire = serving.connect().upgrade(early=text("authenticate brief") + text("wait"))
+        assert wire.message() == b"reauthenticate"
+        wire.send(text("authenticate alice") + text("more"))
+        serving.wait(lambda: handler.gate)
+        serving.call(lambda: handler.gate.set())  # type: ignore[union-attr]
+        assert [payload for _, payload in wire.frames(2)] == [b"wait", b"more"]
+        names = ("granted alice", "open", "wait", "granted alice", "more")
+        serving.wait(lambda: handler.log == spans(*names))

@@ -10,6 +10,7 @@ import pytest
 from sockets import Net, Recorder, network, request_head, text
 from wire import CLOSE, KEY, PONG, TEXT, frame
 from wsfast.auth import Authenticated, Authenticating, Basic, Bearer, Grant
+from wsfast.errors import LocalProtocolError
 
 GRANTS = {"alice": Grant("alice"), "brief": Grant("alice", 0.05), "bob": Grant("bob")}
 
@@ -292,6 +293,29 @@ def test_a_client_renews_unasked(net):
     assert handler.names() == ["authenticated", "open", "authenticated"]
 
 
+def test_coroutine_functions_need_a_host(net):
+    class Async:
+        async def on_authenticated(self, ws, grant):
+            raise AssertionError
+
+    for handler in (gate(Async()), gate(gate(Async()))):
+        with pytest.raises(LocalProtocolError, match="on_authenticated of .* needs asyncio"):
+            net.server(handler)
+
+
+def test_another_one_with_the_same_rules(net):
+    first, second = Kept(), Kept()
+    wrapper = gate(first, deadline_seconds=0.03)
+    other = wrapper.around(second)
+    assert (wrapper.handler, other.handler) == (first, second)
+    closing(net.peer(net.server(other)).upgrade(), "within 0.03 s")
+    peer = net.peer(net.server(other)).upgrade()
+    peer.send(text("authenticate alice"))
+    net.until(lambda: second.events)
+    assert second.names() == ["authenticated", "open"] and not first.events
+    assert not wrapper._sessions
+
+
 def test_a_coroutine_function_would_never_be_awaited():
     class Async:
         async def on_message(self, ws, message):
@@ -301,7 +325,6 @@ def test_a_coroutine_function_would_never_be_awaited():
         return Grant()
 
     for make in (
-        lambda: gate(Async()),
         lambda: Authenticated(Kept(), verify=verify),
         lambda: Authenticating(Async(), lambda: "alice"),
         lambda: Authenticating(Kept(), verify),

@@ -134,6 +134,26 @@ def test_reading_pauses_above_a_bound_and_goes_on(count: int) -> None:
     in_loop(main)
 
 
+@pytest.mark.parametrize("kind", [str, bytes, memoryview])
+@pytest.mark.parametrize("count", [1, 2, 3, 20])
+def test_bytes_count_as_well(kind: type, count: int) -> None:
+    raw = b"x" * 70_000
+    message = raw.decode() if kind is str else kind(raw)
+
+    async def main(tasks: Tasks) -> None:
+        handler, ws = Handler(), FakeEndpoint()
+        in_line: Any = tasks.in_line(handler)
+        for _ in range(count):
+            in_line.on_message(ws, message)
+        assert ws.log == (["pause"] if count > 2 else [])
+        handler.gate.set()
+        await tasks.finish(5)
+        assert len(handler.log) == 2 * count
+        assert ws.log == (["pause", "resume"] if count > 2 else [])
+
+    in_loop(main)
+
+
 @pytest.mark.parametrize(
     ("message", "error"), [("raise", "ValueError"), ("cancel", "RuntimeError")]
 )
