@@ -74,8 +74,14 @@ cdef class Upgrading(Opened):
             self.fail_open()
 
     def refuse(self, response):
-        """Send an HTTP response in place of the handshake and end the connection."""
+        """Send an HTTP response in place of the handshake and end the connection.
+
+        A TLS handshake that is not over is broken off: nothing can be said before.
+        """
         if self.phase != OPENING:
+            return
+        if self.session is not None and not self.session.established:
+            self.fail_opening(ConnectFailed("refused before the TLS handshake was over"))
             return
         self.write(response)
         self.opening = None

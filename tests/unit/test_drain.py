@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import certificates
 from sockets import Net, Peer, Recorder, goodbye, network, request_head
 from wire import CLOSE
 from wsfast.drain import Drain
@@ -295,6 +296,21 @@ def test_a_blocked_peer_is_cut_as_well(net: Net) -> None:
     drain = server.drain(limit_seconds=0.2)
     net.until(lambda: drain.done)
     assert handler.closes == [(1006, "")]
+
+
+def test_a_tls_handshake_that_hangs_is_broken_off(net: Net) -> None:
+    """Nothing can be said to it: neither after a second nor at the limit."""
+    for options in ({}, {"limit_seconds": 0.1}):
+        handler = Recorder()
+        server = net.server(handler, tls=certificates.server())
+        peers = [net.peer(server), certificates.secure_peer(net, server).secure()]
+        net.until(lambda server=server: server.connections == 2)
+        drain = server.drain(**options)
+        net.until(lambda drain=drain: drain.done)
+        net.until(lambda peers=peers: all(peer.ended for peer in peers))
+        assert not peers[0].received
+        assert peers[1].received.startswith(b"HTTP/1.1 503 ")
+        assert "refused before the TLS handshake was over" in str(handler.named("failed")[0][1])
 
 
 # --- misuse --------------------------------------------------------------------------------------
