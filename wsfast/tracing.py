@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, Protocol
 
 from wsfast.endpoint import Endpoint
+from wsfast.rfc6455 import State
 
 __all__ = ["Handshake", "Tracer", "request_line", "traced_handler", "traced_opener"]
 
@@ -169,8 +170,9 @@ class _Answering:
         self._endpoint.open(request, trailing, subprotocol, *rest, **more)
 
     def refuse(self, response: bytes) -> None:
-        """Refused, with this answer."""
-        self._tell(int(response[9:12]), None, None)
+        """Refused, with this answer; nothing, if it was open already when its handler failed."""
+        if self._endpoint.ready_state is State.CONNECTING:
+            self._tell(int(response[9:12]), None, None)
         self._endpoint.refuse(response)
 
     def _tell(self, status: int, subprotocol: str | None, request: Any) -> None:

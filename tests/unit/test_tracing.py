@@ -171,6 +171,19 @@ def test_a_tracer_that_raises_does_not_hide_the_close_from_the_handler(
     assert handler.closes == [(1000, "")] and "KeyError: 'tracer'" in caplog.text
 
 
+def test_a_handler_that_fails_when_it_is_open_does_not_refuse(net: Net) -> None:
+    """The 101 has left by then: one answer, and the close that follows."""
+
+    def fail(ws: Any) -> None:
+        raise RuntimeError("on purpose")
+
+    spy = Spy()
+    peer = net.peer(net.server(Recorder(open=fail), tracers=[spy])).upgrade()
+    peer.expect_close(1011)
+    assert spy.names() == ["start", "end", "close"]
+    assert spy.heard[1][1].status == 101 and spy.heard[2][1] == 1011
+
+
 def test_an_opening_may_take_what_it_is_given_for_the_endpoint(net: Net) -> None:
     """As a key for who left in the meantime, and to set the state of the connection to come."""
     given: dict[Any, str] = {}
