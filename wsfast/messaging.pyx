@@ -244,7 +244,7 @@ cdef class Messaging(Upgrading):
         return size + (0 if self.buckets == NULL else sizeof(Buckets))
 
     cdef int begin_close(self, int close_code, str reason) except -1:
-        if not self.connection.close_sent:
+        if not self.connection.close_sent and not self.connection.close_received:
             self.refill(SIZE_MAX)
         self.connection.start_close(close_code, reason)
         if self.blocked:  # no turn of ours may come before the deadline: set it now

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -338,6 +339,17 @@ def test_what_waits_leaves_before_our_close(net: Net) -> None:
     peer.send(goodbye())
     net.until(lambda: handler.closes)
     assert handler.closes == [(1000, "")]
+
+
+def test_closing_does_nothing_when_the_peer_has_ended(net: Net, caplog: Any) -> None:
+    """In on_close, say: what waits in the backlog can go nowhere, and that is no error."""
+    handler = Recorder(close=lambda ws, *details: ws.close())
+    peer, ws = stuck(net, handler, slow_consumer="drop-oldest")
+    ws.send("waits")
+    peer.socket.shutdown(socket.SHUT_WR)
+    net.until(lambda: handler.closes)
+    ws.close()
+    assert handler.closes == [(1006, "")] and not caplog.records
 
 
 def test_fragments_come_behind_what_waits(net: Net) -> None:
