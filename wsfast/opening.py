@@ -31,6 +31,7 @@ from wsfast.site import Accept, Resource, Route, Site
 __all__ = ["Opening", "Outcome", "Reception"]
 
 _MAX_EARLY_BYTES = 64 * 1024
+_EMPTY_LINE = b"\r\n\r\n"
 
 
 class Outcome(Protocol):
@@ -184,7 +185,10 @@ class Opening:
 
     def _answer(self, endpoint: Endpoint, request: Request | Refusal, answer: Any) -> None:
         if isinstance(answer, Refusal):
-            endpoint.refuse(answer.response)
+            response = answer.response
+            if isinstance(request, Request) and request.method == "HEAD":
+                response = response[: response.index(_EMPTY_LINE) + len(_EMPTY_LINE)]
+            endpoint.refuse(response)
             return
         assert isinstance(request, Request)
         route = self._resource.route

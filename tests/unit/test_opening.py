@@ -89,6 +89,17 @@ def test_405_says_what_is_allowed(net: Net) -> None:
         assert b"\r\nAllow: " + allowed + b"\r\n" in peer.take_head()
 
 
+def test_a_refusal_has_no_body_for_head(net: Net) -> None:
+    """RFC 9110 section 9.3.2."""
+    server = net.server(full_site([]))
+    for target, expected in (("/none", b"404 "), ("/ws/1", b"405 ")):
+        peer = asked(net, server, f"HEAD {target} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        net.until(lambda peer=peer: peer.ended)
+        assert peer.received.startswith(b"HTTP/1.1 " + expected)
+        head, _, body = peer.received.partition(b"\r\n\r\n")
+        assert b"\r\nContent-Length: " in head and not body
+
+
 def test_pipelined_requests_get_one_answer(net: Net) -> None:
     one = b"GET /page HTTP/1.1\r\nHost: a\r\n\r\n"
     peer = asked(net, net.server(full_site([])), one * 5)
