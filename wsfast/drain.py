@@ -82,7 +82,7 @@ class Drain:
         self._jitter = jitter
         self._begun = time.monotonic()
         self._limit = self._begun + limit_seconds
-        self._on_done = [] if on_done is None else [on_done]
+        self._on_done: list[Callable[[Drain], object]] = [] if on_done is None else [on_done]
         self._untold: list[Endpoint] = []
         self._next = self._begun
         self._is_cutting = False

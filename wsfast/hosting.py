@@ -20,6 +20,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from types import TracebackType
 from typing import Any, TypeVar
 
+from wsfast.drain import Drain
 from wsfast.loop import Loop
 from wsfast.rfc6455 import CloseCode
 from wsfast.selector import EpollSelector
@@ -171,23 +172,28 @@ class Serving:
         """Stop listening, close every connection, and wait until their handlers are done.
 
         A connection whose peer does not answer is cut at its closing deadline. A drain that is
-        under way goes on as it was begun. A second call does nothing.
+        under way goes on as it was begun. A call that is cancelled leaves the rest to the next
+        one; when all is closed, a call does nothing.
 
         Args:
             close_code, close_reason, options: as for `Server.drain`.
         """
         if self._closed:
             return
-        self._closed = True
         host = asyncio.get_running_loop()
-        done = asyncio.Event()
-        self.server.drain_once(close_code, close_reason, **options).when_done(
-            lambda drain: done.set()
-        )
-        await done.wait()
+        done = host.create_future()
+
+        def go_on(drain: Drain) -> None:
+            if not done.done():  # nor cancelled with whoever waited
+                done.set_result(None)
+
+        self.server.drain_once(close_code, close_reason, **options).when_done(go_on)
+        await done
         self.server.cancel_openings()
         await self.tasks.finish(self.grace_seconds)
-        self._leave(host)
+        if not self._closed:
+            self._closed = True
+            self._leave(host)
 
 
 async def serve_until_signal(

@@ -12,6 +12,7 @@ import pytest
 
 from sockets import request_head, text
 from wire import frames_in
+from wsfast.drain import Drain
 from wsfast.hosting import Serving, event_loop, new_event_loop, run, serve_until_signal
 from wsfast.limits import Limits
 from wsfast.selector import EpollSelector
@@ -126,6 +127,47 @@ def test_closing_joins_a_drain_that_is_under_way(loop: asyncio.AbstractEventLoop
             await client.leave()
             await closing
             assert drain.done and not serving.server.connections
+
+    run(asyncio.wait_for(main(), 20), loop)
+
+
+async def stubborn(serving: Serving) -> Client:
+    """A client that does not answer a Close, and is past the opening handshake."""
+    client = await Client.open(serving.addresses[0])
+    assert await client.ask("x") == b"x"
+    return client
+
+
+def test_a_close_that_is_cancelled_leaves_the_rest_to_the_next(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    async def main() -> None:
+        serving = Serving(Echo(), port=0, limits=Limits(closing_seconds=0.2))
+        await serving.start()
+        client = await stubborn(serving)
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(serving.close(), 0.01)
+        assert serving.server.draining
+        other = asyncio.create_task(serving.close())
+        await serving.close()
+        await other
+        assert not serving.server.draining and not serving.server.connections
+        assert serving.server.loop.selector.closed is (serving._guest is not None)
+        await client.leave()
+
+    run(asyncio.wait_for(main(), 20), loop)
+
+
+def test_leaving_joins_a_drain_that_is_under_way(loop: asyncio.AbstractEventLoop) -> None:
+    done: list[Drain] = []
+
+    async def main() -> None:
+        async with Serving(Echo(), port=0, limits=Limits(closing_seconds=0.2)) as serving:
+            client = await stubborn(serving)
+            drain = serving.server.drain(close_code=1012, on_done=done.append)
+        assert done == [drain] and drain.done
+        assert (await client.message())[:2] == b"\x03\xf4", "as it was begun"
+        await client.leave()
 
     run(asyncio.wait_for(main(), 20), loop)
 
