@@ -168,7 +168,7 @@ class Authenticated:
             ws.close(UNAUTHORIZED, step.close_reason)
         if step.grant is not None:
             self._call("on_authenticated", ws, step.grant)
-            if is_new:
+            if is_new and ws in self._sessions:  # on_authenticated may have disconnected it
                 self._call("on_open", ws)
 
     def _call(self, name: str, ws: Any, *details: Any) -> None:

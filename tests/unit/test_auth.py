@@ -198,6 +198,14 @@ def test_a_verify_that_raises_fails_that_connection(net, caplog):
     assert "ZeroDivisionError" in caplog.text
 
 
+def test_who_is_disconnected_in_on_authenticated_is_not_opened_after_that(net):
+    handler = Kept(authenticated=lambda ws, grant: ws.disconnect())
+    peer = net.peer(net.server(gate(handler))).upgrade()
+    peer.send(text("authenticate alice") + text("more"))
+    net.until(lambda: peer.ended)
+    assert handler.names() == ["authenticated", "close"]
+
+
 def test_what_a_gate_keeps_goes_with_the_connections(net):
     handler = Kept()
     wrapper = gate(handler)
