@@ -25,6 +25,7 @@ from wsfast.loop cimport CORK_BYTES, RECEIVE_BYTES
 from wsfast.selector cimport EDGE, READABLE, WRITABLE
 from wsfast.tls cimport HEADROOM_BYTES, TlsSession
 
+import functools
 import socket
 
 from wsfast.rfc6455 import Role
@@ -103,6 +104,12 @@ cdef inline Py_ssize_t taken(int fd, Py_ssize_t sent, size_t size) noexcept nogi
     return <Py_ssize_t>size
 
 
+def call_both(first, second):
+    try:
+        first()
+    finally:
+        second()
+
 
 cdef int keep(Transport self, const uint8_t *data, size_t size) except -1:
     """The rare half of `enqueue`: apart, the other one needs no registers."""
@@ -146,11 +153,16 @@ cdef class Transport(Stream):
         return self.address(False)
 
     def at_close(self, callback):
-        """Have callback() called once, when the socket is closed; at once, if it is."""
+        """Have callback() called once, when the socket is closed; at once, if it is.
+
+        Several are called in the order in which they were given.
+        """
         if self.fd < 0:
             callback()
-        else:
+        elif self.closed_callback is None:
             self.closed_callback = callback
+        else:
+            self.closed_callback = functools.partial(call_both, self.closed_callback, callback)
 
     cdef object address(self, bint peer):
         cdef char host[64]
@@ -431,9 +443,11 @@ cdef class Transport(Stream):
             self.backlog = None
             self.account()
             callback, self.closed_callback = self.closed_callback, None
-            if callback is not None:
-                callback()
-            self.on_detached()
+            try:
+                if callback is not None:
+                    callback()
+            finally:
+                self.on_detached()
         return 0
 
     cdef int end_session(self) except -1:

@@ -276,3 +276,25 @@ def test_at_close_of_a_closed_endpoint_is_now(net):
     endpoint = Endpoint(Settings(net.loop, server.settings.role, Recorder(), lambda: None))
     endpoint.at_close(lambda: called.append(1))
     assert called == [1]
+
+
+def test_what_the_application_asks_for_at_close_does_not_replace_the_count(net):
+    """Or a server with a limit would be full for ever."""
+    called = []
+
+    def fail():
+        called.append("first")
+        raise ZeroDivisionError
+
+    handler = Recorder()
+    server = net.server(handler, max_connections=1)
+    for _ in range(3):
+        peer = net.peer(server).upgrade()
+        handler.endpoints[-1].at_close(fail)
+        handler.endpoints[-1].at_close(lambda: called.append("second"))
+        with pytest.raises(ZeroDivisionError):
+            handler.endpoints[-1].disconnect()
+        net.until(lambda peer=peer: peer.ended)
+        assert not server.connections
+    assert called == ["first", "second"] * 3
+    assert server.entrance.admission.connections == 0
