@@ -69,6 +69,8 @@ class Tasks:
 
         def finished(task: asyncio.Task[Any]) -> None:
             self._running.discard(task)
+            if inspect.iscoroutine(awaitable):
+                awaitable.close()  # or it would warn, if it was cancelled before it began
             if not task.cancelled():
                 task.exception()  # who left does not look at it: it is not worth a warning
             done(task)

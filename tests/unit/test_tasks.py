@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import inspect
+import warnings
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -285,3 +287,20 @@ def test_an_exception_that_nobody_waits_for_is_no_warning(
 
     in_loop(main)
     assert not caplog.records
+
+
+def test_who_leaves_before_it_begins_is_no_warning() -> None:
+    async def main(tasks: Tasks) -> None:
+        async def judge() -> None:
+            await asyncio.sleep(0)
+
+        outcomes: list[Any] = []
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            coroutine = judge()
+            tasks.answer(coroutine, outcomes.append).cancel()
+            await tasks.finish(5)
+            assert [task.cancelled() for task in outcomes] == [True]
+            assert inspect.getcoroutinestate(coroutine) == inspect.CORO_CLOSED
+
+    in_loop(main)
