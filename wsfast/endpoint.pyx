@@ -162,6 +162,8 @@ cdef class Endpoint(Messaging):
 
     cdef int on_turn_end(self) except -1:
         if self.answer_ready:
+            if self.loop.turn is not None:  # flush() inside of a turn: two would share one cork
+                return self.loop.selector.at_turn_end(self)
             self.answer_ready = False
             return self.take_turn(NULL, 0)
         if self.session is not None and self.session.is_over() and not self.ended:
