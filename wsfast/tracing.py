@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, Protocol
 
 from wsfast.endpoint import Endpoint
-from wsfast.rfc6455 import State
 
 __all__ = ["Handshake", "Tracer", "request_line", "traced_handler", "traced_opener"]
 
@@ -120,6 +119,11 @@ class _TracedOpening:
     def receive_eof(self, endpoint: Endpoint) -> None:
         self._opening.receive_eof(self._answering or endpoint)
 
+    def on_refused(self, response: bytes) -> None:
+        """Refused with this answer, by the opening or, in a drain, past it."""
+        if self._answering is not None:
+            self._answering.tell(int(response[9:12]), None, None)
+
 
 class _Hooks(NamedTuple):
     """The hooks of an opening handshake; None where nobody listens."""
@@ -166,16 +170,11 @@ class _Answering:
         **more: Any,
     ) -> None:
         """Accepted; the 101 is on its way."""
-        self._tell(101, subprotocol, request)
+        self.tell(101, subprotocol, request)
         self._endpoint.open(request, trailing, subprotocol, *rest, **more)
 
-    def refuse(self, response: bytes) -> None:
-        """Refused, with this answer; nothing, if it was open already when its handler failed."""
-        if self._endpoint.ready_state is State.CONNECTING:
-            self._tell(int(response[9:12]), None, None)
-        self._endpoint.refuse(response)
-
-    def _tell(self, status: int, subprotocol: str | None, request: Any) -> None:
+    def tell(self, status: int, subprotocol: str | None, request: Any) -> None:
+        """Tell the tracers how it was answered."""
         if self._hooks.end is None:
             return
         words = (request_line(self.head) or "").split(" ")

@@ -76,7 +76,8 @@ cdef class Upgrading(Opened):
     def refuse(self, response):
         """Send an HTTP response in place of the handshake and end the connection.
 
-        A TLS handshake that is not over is broken off: nothing can be said before.
+        A TLS handshake that is not over is broken off: nothing can be said before. The opening's
+        on_refused(response) is called, if it has one, whoever refused.
         """
         if self.phase != OPENING:
             return
@@ -84,9 +85,15 @@ cdef class Upgrading(Opened):
             self.fail_opening(ConnectFailed("refused before the TLS handshake was over"))
             return
         self.write(response)
+        told = getattr(self.opening, "on_refused", None)
         self.opening = None
         self.phase = REFUSED
         self.settings.counters.refused += 1
+        if told is not None:
+            try:
+                told(response)
+            except Exception:
+                self.on_handler_error()
 
     # --- life ------------------------------------------------------------------------------
 

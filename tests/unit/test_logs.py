@@ -198,6 +198,18 @@ def test_a_refused_and_a_broken_one(net: Net, access: Records) -> None:
     assert not log._about, "nothing is kept of those that are gone"
 
 
+def test_whom_a_drain_refuses(net: Net, access: Records) -> None:
+    log = AccessLog()
+    server = net.server(Recorder(), tracers=[log])
+    peers = [net.peer(server), net.peer(server)]
+    peers[0].send(b"GET /half HTTP/1.1\r\n")
+    net.until(lambda: log._about)
+    server.drain()
+    net.until(lambda: not server.connections)
+    [line] = access.lines
+    assert '"GET /half" 503 - ' in line and not log._about
+
+
 @pytest.mark.parametrize(
     "target",
     [b"/\x1b[2J", b'/"_101_"', b"/\xe2\x80\xa8", b"/\x85", b"/\\", b"/" + b"a" * 5000, b"/\r/"],

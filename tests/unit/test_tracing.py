@@ -184,6 +184,19 @@ def test_a_handler_that_fails_when_it_is_open_does_not_refuse(net: Net) -> None:
     assert spy.heard[1][1].status == 101 and spy.heard[2][1] == 1011
 
 
+def test_a_tracer_that_raises_does_not_hide_a_refusal_from_the_client(
+    net: Net, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Bad:
+        def on_handshake_end(self, *details: object) -> None:
+            raise KeyError("tracer")
+
+    peer = net.peer(net.server(Recorder(), tracers=[Bad()]))
+    peer.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert peer.take_head().startswith(b"HTTP/1.1 426 ")
+    assert "KeyError: 'tracer'" in caplog.text
+
+
 def test_an_opening_may_take_what_it_is_given_for_the_endpoint(net: Net) -> None:
     """As a key for who left in the meantime, and to set the state of the connection to come."""
     given: dict[Any, str] = {}
