@@ -26,6 +26,7 @@ from wsfast.selector cimport EDGE, READABLE, WRITABLE
 from wsfast.tls cimport HEADROOM_BYTES, TlsSession
 
 import functools
+import logging
 import socket
 
 from wsfast.rfc6455 import Role
@@ -93,6 +94,8 @@ cdef enum:
 
 cdef object CLIENT = Role.CLIENT
 
+_log = logging.getLogger("wsfast")
+
 
 cdef inline Py_ssize_t taken(int fd, Py_ssize_t sent, size_t size) noexcept nogil:
     """How many bytes the kernel took; on a broken socket all, and reading finds the end."""
@@ -155,7 +158,7 @@ cdef class Transport(Stream):
     def at_close(self, callback):
         """Have callback() called once, when the socket is closed; at once, if it is.
 
-        Several are called in the order in which they were given.
+        Several are called in the order in which they were given. What they raise is logged.
         """
         if self.fd < 0:
             callback()
@@ -446,6 +449,8 @@ cdef class Transport(Stream):
             try:
                 if callback is not None:
                     callback()
+            except Exception:
+                _log.exception("what was to be called at the end of a connection failed")
             finally:
                 self.on_detached()
         return 0
