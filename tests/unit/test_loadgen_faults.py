@@ -136,6 +136,22 @@ def test_a_broadcast_reaches_everybody():
         assert first.recv(timeout=5) == second.recv(timeout=5) == "to all"
 
 
+def test_a_skewed_broadcast_reaches_one_after_the_other():
+    with serving("broadcast", skew_seconds=0.1) as url, connect(url) as first:
+        with connect(url) as second, connect(url) as third:
+            start = time.monotonic()
+            first.send("to all")
+            assert first.recv(timeout=5) == "to all"
+            waiting, came = {second, third}, []
+            while waiting:
+                for each in list(waiting):
+                    with contextlib.suppress(TimeoutError):
+                        assert each.recv(timeout=0.001) == "to all"
+                        came.append(time.monotonic() - start)
+                        waiting.discard(each)
+            assert came[0] >= 0.1 and came[1] >= 0.2
+
+
 def test_a_ticker_sends_by_the_clock_and_answers_nothing():
     with serving("ticker", rate=100.0) as url, connect(url) as ws:
         ws.send("anybody?")

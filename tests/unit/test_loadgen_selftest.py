@@ -70,6 +70,7 @@ def document(**summary):
         "generator": {"lag": {"p99": 200_000}},
         "verdict": {"name": "VALID"},
         "witness": MS,
+        "delivery": {"expected": 60, "reach": 0, "last_subscriber": figures},
     }
 
 
@@ -85,6 +86,21 @@ def test_a_share_is_counted_within_its_slack():
     assert not all(check.holds for check in proof.check(document(sent=10_000, lost=900)))
     mixed = document(sent=10_000, lost=500, duplicate=1)
     assert not all(check.holds for check in proof.check(mixed))
+
+
+def test_a_skewed_broadcast():
+    def run(p50, p99, last, reach):
+        return {
+            "latency": {"actual": {"p50": p50 * MS, "p99": p99 * MS}},
+            "delivery": {"expected": 300, "reach": reach, "last_subscriber": {"p50": last * MS}},
+            "summary": {"sent": 60},
+        }
+
+    check = selftest.skewed_broadcast(5, 10).check
+    assert all(each.holds for each in check(run(30.4, 50.9, 50.5, 300)))
+    for wrong in (run(32, 50, 50, 300), run(30, 40, 50, 300), run(30, 50, 40, 300)):
+        assert [each.holds for each in check(wrong)].count(False) == 1
+    assert not all(each.holds for each in check(run(30, 50, 50, 299)))
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,8 @@ class Faults(NamedTuple):
 
     Attributes:
         delays: (seconds, weight) pairs: an answer waits for one of these times, drawn by weight.
+        skew_seconds: of a broadcast each receiver gets its copy so much behind the one before; the
+            sender, who is the first, gets it at once.
         stall_seconds, stall_every_seconds: the whole process freezes for so long, so often,
             counted from the first message on; 0: never.
         drop, duplicate, reorder, corrupt, foreign: the share of messages, 0 to 1, that is not
@@ -39,6 +41,7 @@ class Faults(NamedTuple):
     """
 
     delays: Sequence[tuple[float, float]] = ()
+    skew_seconds: float = 0.0
     stall_seconds: float = 0.0
     stall_every_seconds: float = 0.0
     drop: float = 0.0
@@ -124,15 +127,18 @@ class FaultyServer:
         return share > 0 and self._choose.random() < share
 
     def _answer(self, ws: Endpoint, message: Any) -> None:
-        for each in list(self.open) if self.mode == "broadcast" else (ws,):
-            if self.faults.delays:
-                heapq.heappush(self._waiting, (self._due(), self._number, each, message))
+        others = self.open - {ws} if self.mode == "broadcast" else ()
+        for place, each in enumerate((ws, *others)):
+            skew = place * self.faults.skew_seconds
+            if self.faults.delays or skew:
+                due = self._due() + skew
+                heapq.heappush(self._waiting, (due, self._number, each, message))
                 self._number += 1
             else:
                 each.send(message)
 
     def _due(self) -> float:
-        delays = self.faults.delays
+        delays = self.faults.delays or ((0.0, 1.0),)
         (chosen,) = self._choose.choices(delays, [weight for _, weight in delays])
         return time.monotonic() + chosen[0]
 

@@ -63,8 +63,9 @@ class Proof(NamedTuple):
     Attributes:
         name: what is proved.
         server: options of `wsfast-bench serve`.
-        load: options of `wsfast-bench echo`, without the URL.
+        load: options of the command, without the URL.
         check: from the JSON of the run to the checks.
+        command: of wsfast-bench.
         witnessed: a second instrument measures as well, before and after; its median, in ns,
             stands in the JSON as "witness".
     """
@@ -73,6 +74,7 @@ class Proof(NamedTuple):
     server: Sequence[str]
     load: Sequence[str]
     check: Callable[[dict[str, Any]], Iterator[Check]]
+    command: str = "echo"
     witnessed: bool = False
 
 
@@ -145,15 +147,16 @@ def two_delays() -> Proof:
     return Proof("answers after 2 ms or 50 ms", ["--delay", "2ms:9,50ms:1"], load, check)
 
 
-def counted(fault: str, key: str, share: float, slack: float) -> Proof:
-    """A fault of a known share of the messages is counted as what it is."""
+def counted(fault: str, key: str, share: float, slack: float, astray: float = 0.0) -> Proof:
+    """A fault of a known share of the messages is counted as what it is, a share astray not."""
 
     def check(run: dict[str, Any]) -> Iterator[Check]:
         sent = run["summary"]["sent"]
         yield Check("messages sent", 10_000, sent, 1, True)
         yield Check(f"{key} messages", share * sent, run["summary"][key], slack * sent, True)
         others = {"lost", "duplicate", "reordered", "unexpected", "mismatch"} - {key}
-        yield Check("others", 0, sum(run["summary"][each] for each in others), 0, True)
+        strays = sum(run["summary"][each] for each in others)
+        yield Check("others", 0, strays, astray * sent, True)
 
     load = ["-c", "10", "-r", "5000", "-d", "2s"]
     return Proof(f"--{fault} {share:.0%}", [f"--{fault}", str(share)], load, check)
@@ -170,6 +173,25 @@ def second_instrument(delay: str) -> Proof:
     server = ["--delay", delay] if delay else []
     name = f"a second instrument, answers after {delay or 'no time'}"
     return Proof(name, server, ["-c", "1", "-d", "1s"], check, witnessed=True)
+
+
+def skewed_broadcast(receivers: int, skew_ms: int) -> Proof:
+    """A broadcast that reaches one receiver after the other; an odd number has a middle one."""
+
+    def check(run: dict[str, Any]) -> Iterator[Check]:
+        deliveries, delivery = run["latency"]["actual"], run["delivery"]
+        yield near("median delivery", (receivers + 1) / 2 * skew_ms * MS, deliveries["p50"])
+        yield near("longest delivery", receivers * skew_ms * MS, deliveries["p99"])
+        yield near(
+            "last subscriber p50", receivers * skew_ms * MS, delivery["last_subscriber"]["p50"]
+        )
+        yield Check("deliveries", delivery["expected"], delivery["reach"], 0, True)
+        yield Check("messages sent", 60, run["summary"]["sent"], 1, True)
+
+    load = f"-c {receivers} -r 20 -d 3s".split()
+    server = ["--mode", "broadcast", "--skew", f"{skew_ms}ms"]
+    name = f"a broadcast that takes {skew_ms} ms from one to the next"
+    return Proof(name, server, load, check, command="fanout")
 
 
 def steady_sending() -> Proof:
@@ -212,10 +234,13 @@ def proofs(quick: bool) -> list[Proof]:
         freeze(20, 200, 2000),
         *(fixed_delay(ms) for ms in (0.2, 1.0, 20.0, 100.0, 500.0)),
         two_delays(),
+        skewed_broadcast(21, 2),
         second_instrument(""),
         second_instrument("1ms"),
         counted("reorder", "reordered", 0.05, 0.02),
         counted("corrupt", "mismatch", 0.05, 0.02),
+        # one that comes while an answer is awaited passes for a wrong answer
+        counted("foreign", "unexpected", 0.05, 0.02, astray=0.005),
         steady_sending(),
         throttled(),
     ]
@@ -245,7 +270,7 @@ def prove(proof: Proof) -> list[Check]:
     with serving(proof.server) as url:
         if proof.witnessed:
             witnessed.append(median_round_trip(url, WITNESS_SECONDS))
-        command = [sys.executable, "-m", "wsfast.loadgen", "echo", url, *proof.load]
+        command = [sys.executable, "-m", "wsfast.loadgen", proof.command, url, *proof.load]
         done = subprocess.run(
             [*command, "--json", "-q"],
             stdin=subprocess.DEVNULL,

@@ -91,6 +91,12 @@ Examples:
     help="Answer the sender, everybody, or nobody and send by the clock.",
 )
 @click.option("--delay", callback=reading(parse_delays), metavar="5ms|1ms:9,50ms:1")
+@click.option(
+    "--skew",
+    callback=reading(parse_duration),
+    metavar="1ms",
+    help="A broadcast reaches each receiver so much after the one before.",
+)
 @click.option("--stall", callback=reading(parse_stall), metavar="100ms/1s", help="Freeze.")
 @click.option("--drop", callback=SHARE, default="0", metavar="SHARE", help="Not answered.")
 @click.option("--duplicate", callback=SHARE, default="0", metavar="SHARE", help="Twice.")
@@ -107,6 +113,7 @@ def command(host: str, port: int, mode: str, rate: float, size: int, **options: 
     stall = options.pop("stall") or (0.0, 0.0)
     faults = Faults(
         delays=options.pop("delay") or (),
+        skew_seconds=options.pop("skew") or 0.0,
         stall_seconds=stall[0],
         stall_every_seconds=stall[1],
         **options,
