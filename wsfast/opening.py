@@ -72,6 +72,9 @@ class Opening:
 
     Args:
         server: whose site is asked for.
+
+    Attributes:
+        request: what came, once its head was read and it is known who asks; None before.
     """
 
     __slots__ = (
@@ -82,6 +85,7 @@ class Opening:
         "_resource",
         "_server",
         "_waiting",
+        "request",
     )
 
     def __init__(self, server: Reception) -> None:
@@ -91,6 +95,7 @@ class Opening:
         )
         self._server = server
         self._arrival: Arrival | None = None
+        self.request: Request | None = None
         self._waiting = False
         self._early = 0
         self._outcome: Outcome | None = None
@@ -144,6 +149,7 @@ class Opening:
         assert self._arrival is not None
         request.tls = endpoint.tls
         refusal = self._arrival.admit(request, endpoint.at_close)
+        self.request = request
         if refusal is not None:
             return refusal
         found = self._server.site.find(request.path)

@@ -26,7 +26,7 @@ class Handshake(NamedTuple):
         method, target: of the request line, as the peer sent them: not checked, not escaped.
         status: of the answer, 101 if the connection is open now.
         subprotocol: the negotiated one, or None.
-        request: the request, if it was accepted.
+        request: the request; None if its head could not be read.
         seconds: from the request's first byte to the answer.
     """
 
@@ -122,7 +122,7 @@ class _TracedOpening:
     def on_refused(self, response: bytes) -> None:
         """Refused with this answer, by the opening or, in a drain, past it."""
         if self._answering is not None:
-            self._answering.tell(int(response[9:12]), None, None)
+            self._answering.tell(int(response[9:12]), None, self._opening.request)
 
 
 class _Hooks(NamedTuple):

@@ -180,7 +180,10 @@ def test_the_client_is_whom_a_trusted_proxy_names(net: Net, access: Records) -> 
     peer = net.peer(server).upgrade("X-Forwarded-For: 2001:db8::5")
     peer.send(goodbye())
     net.until(lambda: peer.ended)
-    assert [line.split(" ")[0] for line in access.lines] == ["[2001:db8::5]:0"] * 2
+    refused = net.peer(server)
+    refused.send(b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 2001:db8::5\r\n\r\n")
+    net.until(lambda: refused.ended)
+    assert [line.split(" ")[0] for line in access.lines] == ["[2001:db8::5]:0"] * 3
 
 
 def test_a_refused_and_a_broken_one(net: Net, access: Records) -> None:

@@ -92,7 +92,9 @@ def test_a_refused_request(net: Net, request_: bytes, seen: tuple[str, str, int]
     peer.send(request_)
     net.until(lambda: peer.ended)
     assert spy.names() == ["start", "end"]
-    assert spy.heard[1][1][:5] == (*seen, None, None)
+    handshake = spy.heard[1][1]
+    assert handshake[:4] == (*seen, None)
+    assert (handshake.request is None) is (seen[2] == 400), "its head could not be read"
 
 
 def test_a_request_that_is_broken_off(net: Net) -> None:
