@@ -44,6 +44,7 @@ def liar(ws):
 
 def leaver(ws):
     ws.recv()
+    ws.socket.shutdown(socket.SHUT_RDWR)
 
 
 def test_a_round_trip_takes_its_time():
