@@ -90,6 +90,8 @@ class TrustedProxies:
         """
         if address is None:
             return self._unix
+        if not self._networks:  # as on most servers: to read an address takes microseconds
+            return False
         parsed = _parse_address(address[0].partition("%")[0])
         return parsed is not None and self._holds(parsed)
 

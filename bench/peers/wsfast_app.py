@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from wsfast.app import App
-from wsfast.server import Server, stop_on_signal
+from wsfast.server import Server
 
 __all__: list[str] = []
 
@@ -21,7 +21,5 @@ class Echo:
 
 
 server = Server(app, "127.0.0.1", 0)
-with stop_on_signal(server.loop):
-    print(f"listening on ws://127.0.0.1:{server.addresses[0][1]}/", flush=True)
-    server.loop.run()
-    server.close()
+listening = f"listening on ws://127.0.0.1:{server.addresses[0][1]}/"
+server.run(on_ready=lambda: print(listening, flush=True))
