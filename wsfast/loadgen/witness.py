@@ -57,10 +57,11 @@ def median_round_trip(url: str, seconds: float) -> float:
 
 
 def _round_trip(wire: socket.socket) -> int:
-    start = time.perf_counter_ns()
-    wire.sendall(QUESTION)
-    answer = _read(wire, len(ANSWER))
-    taken = time.perf_counter_ns() - start
+    send, receive, clock = wire.send, wire.recv, time.perf_counter_ns  # nothing else is timed
+    start = clock()
+    send(QUESTION)
+    answer = receive(len(ANSWER))
+    taken = clock() - start
     if answer != ANSWER:
         raise OSError(f"the answer to {QUESTION!r} is {answer!r}")
     return taken
