@@ -17,6 +17,10 @@ from wsfast.loadgen.plan import Plan
 from wsfast.loop import Loop
 from wsfast.selector import EpollSelector
 
+#: Of 200 messages a second; and the longest time that the loop polls in front of one.
+GAP_NS = 5_000_000
+POLLED_NS = 250_000
+
 
 def test_one_that_is_not_armed_wakes_nobody():
     selector = EpollSelector()
@@ -98,10 +102,16 @@ def test_an_engine_is_woken_when_a_message_is_due():
     engine = EchoEngine(loop, plan)
     start = time.monotonic_ns()
     end = engine.begin(start)
-    while time.monotonic_ns() < start + 100_000_000:
+    needless = 0
+    while (now := time.monotonic_ns()) < start + 100_000_000:
+        before = engine.counts()["backlog"]
+        asleep = GAP_NS - (now - start) % GAP_NS > POLLED_NS  # not yet where it polls
         loop.selector.select(0.05)
+        behind = time.monotonic_ns() - now
+        needless += asleep and behind < POLLED_NS and engine.counts()["backlog"] == before
     backlog = engine.counts()["backlog"]
     assert end - start == 1_000_000_000
     assert 15 <= backlog <= 30, "200 a second for a tenth of a second"
+    assert needless <= 10, "it woke up without need"
     engine.end(time.monotonic_ns())
     loop.close()
