@@ -142,7 +142,7 @@ class Fake:
         """Its modules that are imported."""
         return {
             name: module
-            for name, module in list(sys.modules.items())
+            for name, module in sys.modules.copy().items()
             if name.split(".")[0] == self.package
         }
 

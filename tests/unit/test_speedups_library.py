@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import gc
 import importlib
 import logging
 import pickle
@@ -153,6 +154,29 @@ def test_copies_that_have_a_slot_are_replaced_and_others_are_told(fake: Fake) ->
         del sys.modules["somebody_else"]
     assert copies.mask is original
     assert library.report().stale == ()
+
+
+def test_a_report_while_a_garbage_collection_lets_others_import(
+    fake: Fake, library: Library
+) -> None:
+    """Before 3.12 it may run wherever a tuple is made, and with it a finalizer, and a thread."""
+    there = [sys.modules, vars(fake.load())]
+
+    def import_or_forget(phase: str, info: dict[str, int]) -> None:
+        for each in there if phase == "start" else ():
+            each.pop("meanwhile") if "meanwhile" in each else each.update(meanwhile=None)
+
+    library.ask(Wish())
+    threshold = gc.get_threshold()
+    gc.callbacks.append(import_or_forget)
+    gc.set_threshold(1)
+    try:
+        assert library.report().stale == ()
+    finally:
+        gc.set_threshold(*threshold)
+        gc.callbacks.remove(import_or_forget)
+        for each in there:
+            each.pop("meanwhile", None)
 
 
 def test_a_value_that_stands_everywhere_is_not_stale(fake: Fake) -> None:

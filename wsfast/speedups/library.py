@@ -318,11 +318,14 @@ def _stale(filled: Iterator[Filled]) -> list[str]:
     """Globals of other modules that are one of the originals: `from x import y` made them."""
     originals = {id(each.original): each.original for each in filled if callable(each.original)}
     found: list[str] = []
-    for name, module in list(sys.modules.items() if originals else ()):
+    if not originals:
+        return found
+    # Copies: a collection while items() makes its pairs runs finalizers, and lets threads import.
+    for name, module in sys.modules.copy().items():
         # By type: cffi's libraries give themselves out for modules.
         if name.startswith("wsfast.") or not issubclass(type(module), ModuleType):
             continue
-        for key, value in list(namespace(module).items()):
+        for key, value in namespace(module).copy().items():
             if originals.get(id(value)) is value is not None:
                 found.append(f"{name}.{key}")
     return sorted(found)
