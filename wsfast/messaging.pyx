@@ -19,7 +19,7 @@ from wsfast.buffer cimport Buffer
 from wsfast.frame cimport write_header
 from wsfast.poller cimport clock_ns
 from wsfast.rates cimport MESSAGES, PINGS, Buckets, RateLimits
-from wsfast.receiver cimport BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
+from wsfast.receiver cimport BINARY, CLOSE, CONTINUATION, PING, PONG, TAIL_BYTES, TEXT
 from wsfast.settings cimport Settings
 from wsfast.upgrading cimport CONNECTING, DONE, OPEN, OPENING
 
@@ -229,6 +229,8 @@ cdef class Messaging(Upgrading):
         cdef size_t size = sys.getsizeof(self)
         if connection is not None:
             size += sys.getsizeof(connection)
+            if connection.tail != NULL:
+                size += TAIL_BYTES
             if connection.assembly != NULL:
                 size += sys.getsizeof(<object>connection.assembly)
             if connection.pong is not None:

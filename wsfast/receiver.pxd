@@ -26,7 +26,7 @@ cdef class Receiver:
     cdef readonly object extension        # the negotiated extension, or None
 
     # the frame and the message that are not complete yet
-    cdef uint8_t tail[TAIL_BYTES]         # a cut header, or a cut control frame
+    cdef uint8_t *tail                    # a cut header, or a cut control frame; NULL: none
     cdef uint8_t tail_size                # bytes in the tail
     cdef uint8_t message_opcode           # of the message under way; 0: none
     cdef bint message_encoded             # RSV1 was set on its first frame
@@ -55,6 +55,7 @@ cdef class Receiver:
     cdef Py_ssize_t receive_other(
         self, const uint8_t *data, size_t size, FrameHeader *header, int used
     ) except -1
+    cdef int keep_tail(self, const uint8_t *data, size_t size) except -1
     cdef Py_ssize_t resume(self, const uint8_t *data, size_t size) except -1
     cdef str refusal(self, FrameHeader *header)
     cdef bint exceeds_limits(self, FrameHeader *header) except -1

@@ -9,13 +9,15 @@ takes `receive_other`: control frames, fragments, and the frame that the end of 
 What remains between two reads is
  - `tail`: a cut header or a cut control frame, at most 139 bytes, parsed again when more arrives;
  - `assembly`: the payload so far of an unfinished message, unmasked and validated as it came.
-It grows with what has arrived, never with what a header announces.
+Both are there only while they hold something, and grow with what has arrived, never with what a
+header announces.
 
 Rules by section: 5.1, 5.2, 5.4 and 5.5 in `refusal`; limits in `exceeds_limits`; 8.1 in
 `take_part` and `end_frame`.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.ref cimport Py_XDECREF
 from libc.string cimport memcpy, memmove
 
@@ -46,6 +48,7 @@ cdef class Receiver:
     """The parser that Connection extends; of no use by itself."""
 
     def __dealloc__(self):
+        PyMem_Free(self.tail)
         Py_XDECREF(self.assembly)
 
     cdef int receive_bytes(self, const uint8_t *data, size_t size) except -1:
@@ -96,8 +99,7 @@ cdef class Receiver:
         if used == HEADER_INCOMPLETE or (
             header.opcode >= CLOSE and header.payload_length > size - used
         ):
-            memmove(self.tail, data, size)
-            self.tail_size = <uint8_t>size
+            self.keep_tail(data, size)
             return size
         if header.opcode >= CLOSE:
             mask_copy(control, data + used, <size_t>header.payload_length, header.masking_key)
@@ -108,9 +110,19 @@ cdef class Receiver:
         self.take_part(data + used, size)
         return used + size
 
+    cdef int keep_tail(self, const uint8_t *data, size_t size) except -1:
+        if self.tail == NULL:
+            self.tail = <uint8_t *>PyMem_Malloc(TAIL_BYTES)
+            if self.tail == NULL:
+                raise MemoryError(f"no memory for {TAIL_BYTES} bytes of a frame")
+        memmove(self.tail, data, size)
+        self.tail_size = <uint8_t>size
+        return 0
+
     cdef Py_ssize_t resume(self, const uint8_t *data, size_t size) except -1:
         """Go on with what the last read cut: returns how many bytes it took."""
         cdef FrameHeader header
+        cdef Py_ssize_t taken
         cdef size_t held = self.tail_size
         if not held:
             size = min(size, <size_t>self.frame_remaining)
@@ -120,7 +132,11 @@ cdef class Receiver:
         memcpy(self.tail + held, data, size)
         self.tail_size = 0
         used = parse_header(self.tail, held + size, &header)
-        return self.receive_other(self.tail, held + size, &header, used) - <Py_ssize_t>held
+        taken = self.receive_other(self.tail, held + size, &header, used)
+        if not self.tail_size:
+            PyMem_Free(self.tail)
+            self.tail = NULL
+        return taken - <Py_ssize_t>held
 
     cdef str refusal(self, FrameHeader *header):
         """The rule of sections 5.1, 5.2, 5.4 or 5.5 that a header breaks, or None."""

@@ -178,6 +178,20 @@ def test_memory_of_an_idle_connection(net: Net) -> None:
     assert 300 < ws.memory() < 1024
 
 
+def test_memory_of_a_frame_that_is_cut_is_there_while_it_is(net: Net) -> None:
+    handler = Recorder()
+    peer, ws = net.open(handler)
+    idle = ws.memory()
+    message, ping = frame(BINARY, b"abc", key=KEY), frame(PING, bytes(125), key=KEY)
+    for whole, cut in ((message, 1), (message, 5), (ping, 1), (ping, 130)):
+        peer.send(whole[:cut])
+        net.until(lambda: ws.memory() > idle)
+        assert ws.memory() - idle < 256
+        peer.send(whole[cut:])
+        net.until(lambda: ws.memory() == idle)
+    assert handler.messages == [b"abc"] * 2
+
+
 def test_memory_counts_what_waits(net: Net) -> None:
     peer, ws = net.open(Recorder(), max_message_bytes=1 << 22)
     idle = ws.memory()
