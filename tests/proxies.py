@@ -22,7 +22,7 @@ from wire import CLOSE, TEXT
 from wsfast.client import connect
 from wsfast.server import Server
 
-__all__ = ["BehindProxy", "needs", "running"]
+__all__ = ["CLIENT", "BehindProxy", "needs", "running"]
 
 #: Clients come from here and proxies from 127.0.0.1, so that the two can be told apart.
 CLIENT = "127.0.0.5"
@@ -69,6 +69,9 @@ class BehindProxy:
     #: How a server has to be made to understand the proxy.
     server_options: dict[str, Any] = {}
 
+    #: What a page's origin begins with, and our client's options: of TLS, if it goes through.
+    scheme, client_options = "http", {}
+
     @contextlib.contextmanager
     def proxy(
         self, directory: Path, listening: socket.socket, port: int, idle_milliseconds: int
@@ -104,8 +107,9 @@ class BehindProxy:
 
     def client(self, net: Net, handler: object) -> Any:
         """Our client, through the proxy."""
-        url = f"ws://127.0.0.1:{self.address[1]}/"
-        ws = connect(url, handler, loop=net.loop, local_address=(CLIENT, 0))
+        url = f"{self.scheme.replace('http', 'ws')}://127.0.0.1:{self.address[1]}/"
+        options = {"loop": net.loop, "local_address": (CLIENT, 0), **self.client_options}
+        ws = connect(url, handler, **options)
         net.clients.append(ws)
         return ws
 
@@ -143,7 +147,10 @@ class BehindProxy:
     def test_the_same_origin_is_that_of_the_proxy(self, net, behind):
         behind(Recorder(), origins="same")
         host = f"127.0.0.1:{self.address[1]}"
-        for origin, status in ((f"http://{host}", b"101"), ("https://evil.example", b"403")):
+        for origin, status in (
+            (f"{self.scheme}://{host}", b"101"),
+            ("https://evil.example", b"403"),
+        ):
             peer = self.connect(net)
             head = request_head(f"Origin: {origin}")
             peer.send(head.replace(b"Host: 127.0.0.1\r", b"Host: " + host.encode() + b"\r"))

@@ -1,5 +1,11 @@
 """Admission: how many connections there may be, in all and from one address, and how quickly.
 
+A connection is counted from accept to the end of its socket, at a `Place`: that of its address,
+or one for all whose address is not known yet. Places are shared, so a connection holds a
+reference and nothing else. Who finds everything taken may wait until its request is read, so that
+it hears why it is refused; but only so many wait, and all others are to be closed at once: or
+whoever says nothing would hold as many sockets as it likes.
+
 Handshakes per second are counted by the generic cell rate algorithm (ITU-T I.371 appendix A), a
 token bucket that needs one number: the time at which the bucket will be full again. An address
 whose time has passed is as good as one that was never seen, so it can be forgotten without
@@ -18,11 +24,15 @@ import math
 
 from wsfast.refusal import Refusal
 
-__all__ = ["Admission", "AddressKey", "address_key"]
+__all__ = ["Admission", "AddressKey", "Place", "address_key"]
 
 #: What addresses are counted by: an IPv4 address as it is, the upper half of an IPv6 address.
 AddressKey = str | int
 
+_COUNTERS = (
+    *("admitted", "refused_connections", "refused_address", "refused_rate"),
+    *("turned_away_connections", "turned_away_address"),
+)
 _SECTIONS = {503: "RFC 9110 section 15.6.4", 429: "RFC 6585 section 4"}
 
 
@@ -42,27 +52,50 @@ def address_key(host: str) -> AddressKey:
     return int(address) >> 64 if mapped is None else str(mapped)
 
 
+class Place:
+    """Where connections are counted.
+
+    Attributes:
+        key: `address_key` of all of them, or None.
+        connections: how many they are.
+    """
+
+    __slots__ = ("_admission", "connections", "key")
+
+    def __init__(self, admission: Admission, key: AddressKey | None) -> None:
+        self._admission = admission
+        self.connections = 0
+        self.key = key
+
+    def leave(self) -> None:
+        """One of them has ended."""
+        self._admission.leave(self)
+
+
 class Admission:
-    """Decides which handshakes become connections. All limits may be None: no limit.
+    """Decides which sockets and handshakes become connections. A limit may be None: no limit.
 
     Args:
-        max_connections: that are open at a time; beyond it 503.
+        max_connections: that there are at a time; beyond it 503.
         max_connections_per_address: of these; beyond it 429.
         max_handshakes_per_second_per_address: in the long run; beyond it 429.
         burst_handshakes: how many may come at once from an address that was quiet; None: those of
             one second.
+        max_waiting: how many there may be beyond both limits, until they are refused.
         max_addresses: how many buckets are remembered in each of the two dictionaries.
         retry_after_seconds: what a 503, and a 429 for connections, says in Retry-After.
 
     Attributes:
-        connections: how many are open.
-        counters: how many were admitted, and refused for each of the reasons: ints by name.
+        connections: how many have a place.
+        waiting: the place of those that wait to be refused; `connections` are without them.
+        counters: how many were admitted, refused and turned away for each reason: ints by name.
 
     Raises:
         ValueError: a number is below its least.
     """
 
     __slots__ = (
+        "_anyone",
         "_burst_seconds",
         "_full_at",
         "_full_at_before",
@@ -70,11 +103,13 @@ class Admission:
         "_max_addresses",
         "_max_connections",
         "_max_per_address",
+        "_max_waiting",
         "_per_address",
         "_retry_after_seconds",
         "_turn_at",
         "connections",
         "counters",
+        "waiting",
     )
 
     def __init__(
@@ -84,6 +119,7 @@ class Admission:
         max_connections_per_address: int | None = None,
         max_handshakes_per_second_per_address: float | None = None,
         burst_handshakes: int | None = None,
+        max_waiting: int = 64,
         max_addresses: int = 65536,
         retry_after_seconds: int = 5,
     ) -> None:
@@ -93,6 +129,7 @@ class Admission:
         _check_least("max_connections", max_connections)
         _check_least("max_connections_per_address", max_connections_per_address)
         _check_least("burst_handshakes", burst_handshakes)
+        _check_least("max_waiting", max_waiting, 0)
         _check_least("max_addresses", max_addresses)
         _check_least("retry_after_seconds", retry_after_seconds)
         self._max_connections = max_connections
@@ -105,58 +142,116 @@ class Admission:
         self._full_at: dict[AddressKey, float] = {}
         self._full_at_before: dict[AddressKey, float] = {}
         self._turn_at = -math.inf
-        self._per_address: dict[AddressKey, int] = {}
+        self._per_address: dict[AddressKey, Place] = {}
+        self._max_waiting = max_waiting
+        self._anyone = Place(self, None)
+        self.waiting = Place(self, None)
         self.connections = 0
-        self.counters = dict.fromkeys(
-            ("admitted", "refused_connections", "refused_address", "refused_rate"), 0
-        )
+        self.counters = dict.fromkeys(_COUNTERS, 0)
 
-    def admit(self, key: AddressKey | None, now: float) -> Refusal | None:
-        """Decide on a handshake, and count the connection if it is let in.
+    def enter(self, key: AddressKey | None) -> Place | None:
+        """Count a connection that has just come.
 
         Args:
-            key: `address_key` of the client, or None if it has no address (Unix sockets): then
-                only `max_connections` holds.
+            key: `address_key` of whoever it comes from; None if that is not known yet, or if there
+                is no address (Unix sockets): then only `max_connections` holds.
+
+        Returns:
+            Its place, which it is to leave when it ends; None: it is to be closed at once.
+        """
+        return self._seat(None, key)
+
+    def identify(self, place: Place, key: AddressKey | None) -> Place | None:
+        """It is known by now whose connection it is, and nothing of its request was read.
+
+        Returns:
+            Its place from now on; None: it is to be closed, and keeps the place until then.
+        """
+        return self._seat(place, key)
+
+    def admit(self, place: Place | None, key: AddressKey | None, now: float) -> Place | Refusal:
+        """Decide on a handshake.
+
+        Args:
+            place: that the connection has; None: it is counted from here on.
+            key: `address_key` of the client, or None if it has no address.
             now: the time in seconds, of a clock that never goes back.
 
         Returns:
-            None: it is admitted, and `release` is to be called when it ends. Or the refusal, 503
-            or 429, each with Retry-After.
+            Its place from now on. Or the refusal, 503 or 429, each with Retry-After; then it keeps
+            the one that it has.
         """
-        if self._max_connections is not None and self.connections >= self._max_connections:
+        wanted = self._place_of(key)
+        limit = self._limit(place, wanted)
+        if limit == "connections":
             reason = f"there are {self.connections} connections, the limit"
-            return self._refuse(503, "refused_connections", reason, self._retry_after_seconds)
-        if key is not None:
-            refusal = self._check_address(key, now)
-            if refusal is not None:
-                return refusal
-            if self._max_per_address is not None:
-                self._per_address[key] = self._per_address.get(key, 0) + 1
-        self.connections += 1
+            return self._refuse(503, limit, reason, self._retry_after_seconds)
+        if limit == "address":
+            reason = f"{wanted.connections} connections from one address are the limit"
+            return self._refuse(429, limit, reason, self._retry_after_seconds)
+        refusal = None if key is None else self._check_rate(key, now)
+        if refusal is not None:
+            return refusal
         self.counters["admitted"] += 1
-        return None
+        return self._change(place, wanted)
 
-    def release(self, key: AddressKey | None) -> None:
-        """A connection that was admitted under this key has ended."""
-        self.connections -= 1
-        if key is not None and self._max_per_address is not None:
-            left = self._per_address[key] - 1
-            if left:
-                self._per_address[key] = left
-            else:
-                del self._per_address[key]
+    def leave(self, place: Place) -> None:
+        """A connection that has this place has ended."""
+        place.connections -= 1
+        if place is not self.waiting:
+            self.connections -= 1
+        if place.key is not None and not place.connections:
+            del self._per_address[place.key]
 
     @property
     def remembered_addresses(self) -> int:
-        """How many addresses are held in memory, those with open connections counted again."""
+        """How many addresses are held in memory, those with connections counted again."""
         return len(self._full_at) + len(self._full_at_before) + len(self._per_address)
 
-    def _check_address(self, key: AddressKey, now: float) -> Refusal | None:
-        """Both limits of an address; a handshake that is refused takes no token."""
+    def _seat(self, place: Place | None, key: AddressKey | None) -> Place | None:
+        """Before a request is read: the place for a key, or one to wait at."""
+        wanted = self._place_of(key)
+        limit = self._limit(place, wanted)
+        if limit is None:
+            return self._change(place, wanted)
+        if place is self.waiting or self.waiting.connections < self._max_waiting:
+            return self._change(place, self.waiting)
+        self.counters[f"turned_away_{limit}"] += 1
+        return None
+
+    def _place_of(self, key: AddressKey | None) -> Place:
+        """Where connections of a key are counted; it is kept once there is one."""
+        if key is None or self._max_per_address is None:
+            return self._anyone
+        return self._per_address.get(key) or Place(self, key)
+
+    def _limit(self, place: Place | None, wanted: Place) -> str | None:
+        """Which limit is in the way from one place to another; None: none of them."""
+        if place is wanted:
+            return None
+        most = self._max_connections
+        if most is not None and self.connections >= most and place in (None, self.waiting):
+            return "connections"
         most = self._max_per_address
-        if most is not None and self._per_address.get(key, 0) >= most:
-            reason = f"{most} connections from one address are the limit"
-            return self._refuse(429, "refused_address", reason, self._retry_after_seconds)
+        if most is not None and wanted.key is not None and wanted.connections >= most:
+            return "address"
+        return None
+
+    def _change(self, place: Place | None, wanted: Place) -> Place:
+        """Count a connection elsewhere."""
+        if place is wanted:
+            return wanted
+        wanted.connections += 1
+        if wanted is not self.waiting:
+            self.connections += 1
+        if wanted.key is not None:
+            self._per_address[wanted.key] = wanted
+        if place is not None:
+            self.leave(place)
+        return wanted
+
+    def _check_rate(self, key: AddressKey, now: float) -> Refusal | None:
+        """A handshake that is refused takes no token."""
         if not self._interval_seconds:
             return None
         self._turn(now)
@@ -167,7 +262,7 @@ class Admission:
         if wait > self._interval_seconds * 1e-6:
             rate = 1 / self._interval_seconds
             reason = f"{rate:g} handshakes a second from one address are the limit"
-            return self._refuse(429, "refused_rate", reason, math.ceil(wait))
+            return self._refuse(429, "rate", reason, math.ceil(wait))
         self._full_at[key] = full_at
         return None
 
@@ -178,12 +273,12 @@ class Admission:
             self._full_at = {}
             self._turn_at = now + self._burst_seconds
 
-    def _refuse(self, status: int, counter: str, reason: str, seconds: int) -> Refusal:
-        self.counters[counter] += 1
+    def _refuse(self, status: int, limit: str, reason: str, seconds: int) -> Refusal:
+        self.counters[f"refused_{limit}"] += 1
         section = _SECTIONS[status]
         return Refusal(status, f"{reason} ({section})", [("Retry-After", str(seconds))])
 
 
-def _check_least(name: str, value: int | None) -> None:
-    if value is not None and value < 1:
-        raise ValueError(f"{name} is {value}, not 1 or more")
+def _check_least(name: str, value: int | None, least: int = 1) -> None:
+    if value is not None and value < least:
+        raise ValueError(f"{name} is {value}, not {least} or more")

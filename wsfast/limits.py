@@ -69,9 +69,10 @@ class Limits:
         max_buffered_bytes: queued bytes of all connections of a loop together; None: no limit.
         max_messages_per_second, max_received_bytes_per_second, max_pings_per_second: of one peer,
             with what one second allows as its burst; 1008 beyond it. None: no limit.
-        max_connections: admitted at a time, each from the head of its request to the end of its
-            socket; 503 beyond it. None: no limit.
-        max_connections_per_address: of these from one client, an IPv6 /64 being one; 429 then.
+        max_connections: at a time, each from accept to the end of its socket; beyond it 503, or
+            closed at once (TLS, or too many to answer). None: no limit.
+        max_connections_per_address: of these from one client, an IPv6 /64 being one, counted from
+            when it is known who it is; beyond it 429, or closed at once.
         max_handshakes_per_second_per_address: with those of one second as the burst; 429 then.
 
     Raises:

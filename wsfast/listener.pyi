@@ -1,4 +1,5 @@
 import socket
+from collections.abc import Callable
 from typing import Any, final
 
 from wsfast.endpoint import Endpoint
@@ -10,7 +11,11 @@ __all__ = ["Listener"]
 @final
 class Listener(Stream):
     def __init__(
-        self, settings: Settings, socket: socket.socket, make: type[Endpoint] = ...
+        self,
+        settings: Settings,
+        socket: socket.socket,
+        make: type[Endpoint] = ...,
+        gate: Callable[[str | None], object] | None = None,
     ) -> None: ...
     @property
     def settings(self) -> Settings: ...

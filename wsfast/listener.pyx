@@ -21,23 +21,32 @@ import os
 
 cdef extern from *:
     """
+    #include <arpa/inet.h>
     #include <fcntl.h>
+    #include <netinet/in.h>
     #include <sys/socket.h>
-    /* A non-blocking descriptor that is not inherited, or -1. */
-    static int ws_accept(int listening) {
+    /* A non-blocking descriptor that is not inherited, or -1; and its peer's host, "" if none. */
+    static int ws_accept(int listening, char *host, size_t size) {
+        struct sockaddr_storage peer = {0};
+        struct sockaddr *any = (struct sockaddr *)&peer;
+        socklen_t length = sizeof peer;
     #if defined(__linux__)
-        return accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd = accept4(listening, any, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
     #else
-        int fd = accept(listening, NULL, NULL);
+        int fd = accept(listening, any, &length);
         if (fd >= 0) {
             fcntl(fd, F_SETFD, FD_CLOEXEC);
             fcntl(fd, F_SETFL, O_NONBLOCK);
         }
-        return fd;
     #endif
+        const void *address = NULL;
+        if (peer.ss_family == AF_INET) address = &((struct sockaddr_in *)any)->sin_addr;
+        if (peer.ss_family == AF_INET6) address = &((struct sockaddr_in6 *)any)->sin6_addr;
+        if (!address || !inet_ntop(peer.ss_family, address, host, (socklen_t)size)) host[0] = 0;
+        return fd;
     }
     """
-    int ws_accept(int listening) nogil
+    int ws_accept(int listening, char *host, size_t size) nogil
 
 __all__ = ["Listener"]
 
@@ -58,9 +67,13 @@ cdef class Listener(Stream):
         socket: a listening, non-blocking `socket.socket`; owned from now on. TCP_NODELAY set on
             it holds for what it accepts.
         make: `Endpoint` or a subclass of it.
+        gate: called with the host that a connection comes from, None for a Unix socket; returns
+            its place, on which leave() is called when its socket ends (wsfast.admission), or None:
+            it is closed at once. Without a gate all may come.
     """
 
-    def __init__(self, Settings settings not None, socket, make=Endpoint):
+    def __init__(self, Settings settings not None, socket, make=Endpoint, gate=None):
+        self.gate = gate
         self.settings = settings
         self.make = make
         self.socket = socket
@@ -80,22 +93,39 @@ cdef class Listener(Stream):
         return 0
 
     cdef int accept(self) except -1:
-        cdef int fd = ws_accept(self.fd)
+        cdef char host[64]
+        cdef int fd = ws_accept(self.fd, host, sizeof(host))
         cdef int error = errno
-        cdef Endpoint endpoint
         if fd >= 0:
             try:
-                endpoint = self.make(self.settings)
-                endpoint.attach(fd, OPENING)
+                return self.let_in(fd, host)
             except BaseException as failure:
                 close(fd)
                 if not isinstance(failure, OSError):
                     raise
                 return self.starve(failure.errno)  # epoll has a limit of its own
-            return 1
         if error in (EMFILE, ENFILE, ENOBUFS, ENOMEM):
             self.starve(error)
         return 0
+
+    cdef int let_in(self, int fd, const char *host) except -1:
+        """Make an endpoint of it, or close it if the gate says so."""
+        cdef Endpoint endpoint
+        place = None
+        if self.gate is not None:
+            place = self.gate(host.decode("ascii") if host[0] else None)
+            if place is None:
+                close(fd)
+                return 1
+        try:
+            endpoint = self.make(self.settings)
+            endpoint.attach(fd, OPENING)
+        except BaseException:
+            if place is not None:
+                place.leave()
+            raise
+        endpoint.counted_at = place
+        return 1
 
     cdef int starve(self, int error) except -1:
         if not self.starved:

@@ -23,7 +23,6 @@ from wsfast.entrance import Arrival, Entrance
 from wsfast.errors import ConnectFailed, LocalProtocolError
 from wsfast.handshake import Refusal, Request, ServerHandshake
 from wsfast.headers import Headers, show
-from wsfast.proxy import ProxyFault
 from wsfast.response import Response, response_for
 from wsfast.settings import Settings
 from wsfast.site import Accept, Resource, Route, Site
@@ -103,12 +102,7 @@ class Opening:
 
     def receive(self, endpoint: Endpoint, data: bytes) -> None:
         """Take the next bytes; b"" after `Endpoint.continue_opening`."""
-        if self._arrival is None:
-            self._arrival = self._server.entrance.arrive(endpoint.remote_address)
-        passed = self._arrival.receive(data)
-        if isinstance(passed, ProxyFault):
-            endpoint.fail(ConnectFailed(passed.reason))
-            return
+        passed = self.receive_preface(endpoint, data)
         request = None if passed is None else self._handshake.receive(passed)
         if request is None:
             return
@@ -120,6 +114,20 @@ class Opening:
         except Exception:
             endpoint.refuse(Refusal(500, "the request could not be judged").response)
             raise  # the endpoint logs it
+
+    def receive_preface(self, endpoint: Endpoint, data: bytes) -> bytes | None:
+        """Take the next bytes of a PROXY header, in front of TLS or of the request.
+
+        Returns:
+            What follows it: all, if none is demanded; None while more of it is needed, or if the
+            endpoint was closed for what came.
+        """
+        if self._arrival is None:
+            self._arrival = self._server.entrance.arrive(endpoint.remote_address)
+        passed = self._arrival.receive(endpoint, data)
+        if self._arrival.fault is not None:
+            endpoint.fail(ConnectFailed(self._arrival.fault))
+        return passed
 
     def receive_eof(self, endpoint: Endpoint) -> None:
         """Half a request and the end: there is nobody to answer."""
@@ -148,7 +156,7 @@ class Opening:
         """What to answer: an awaitable of it, perhaps; for a page what it returned."""
         assert self._arrival is not None
         request.tls = endpoint.tls
-        refusal = self._arrival.admit(request, endpoint.at_close)
+        refusal = self._arrival.admit(endpoint, request)
         self.request = request
         if refusal is not None:
             return refusal

@@ -101,11 +101,6 @@ class Server:
         self.site = site_of(handler, origins, subprotocols)
         self.site.check(asynchronous=tasks is not None)
         self.tls = None if tls is None else TlsServer.of(tls)
-        if self.tls is not None and proxy_protocol:
-            raise ValueError(
-                "proxy_protocol and tls: a PROXY header stands in front of the TLS handshake, "
-                "where it is not read; end TLS in the proxy, or let it forward the address"
-            )
         self.loop = Loop() if loop is None else loop
         self._tasks = tasks
         self._tracers = tracers
@@ -116,6 +111,7 @@ class Server:
             self._options["limits"],
             proxy_protocol=proxy_protocol,
             trusted_proxies=trusted_proxies,
+            secure=self.tls is not None,
         )
         self._lobby = _Lobby(getattr(handler, "on_connect_failed", None))
         opener = traced_opener(lambda: Opening(self), tracers)
@@ -125,11 +121,12 @@ class Server:
             traced_handler(self._lobby, tracers),
             opener,
             make_session=None if self.tls is None else self.tls.open_session,
+            preface=proxy_protocol,
             **self._options,
         )
         self._routes = {route: self._make_settings(route) for route in self.site.routes}
         self._listeners = [
-            Listener(self.settings, listening, endpoint)
+            Listener(self.settings, listening, endpoint, self.entrance.gate)
             for listening in (
                 listen(host, port, unix=unix, reuse_port=reuse_port, backlog=backlog)
                 if sockets is None

@@ -36,6 +36,7 @@ cdef class Settings:
     cdef readonly bint keep_request       # ws.request is kept for the life of the connection
     cdef readonly object opener           # makes the handshake of an endpoint: opener() -> object
     cdef readonly object make_session     # makes the TLS session of an endpoint; None: plain
+    cdef readonly bint preface            # what comes before TLS goes to the opening as it is
     cdef readonly set endpoints           # those with a socket
     cdef RateLimits rates                 # how fast a peer may send; None: as it likes
     cdef Timetable timetable              # when an open one is pinged, given up, closed

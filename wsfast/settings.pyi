@@ -22,6 +22,7 @@ class Settings:
         views: bool = False,
         slow_consumer: str = "wait",
         make_session: Callable[[], TlsSession] | None = None,
+        preface: bool = False,
         keep_request: bool = True,
         endpoints: set[Endpoint] | None = None,
     ) -> None: ...
@@ -39,6 +40,8 @@ class Settings:
     def opener(self) -> Callable[[], Any]: ...
     @property
     def make_session(self) -> Callable[[], TlsSession] | None: ...
+    @property
+    def preface(self) -> bool: ...
     @property
     def stats(self) -> dict[str, int]: ...
     @property

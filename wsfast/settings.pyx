@@ -36,6 +36,9 @@ cdef class Settings:
             1013).
         make_session: called without arguments for each connection; returns its `TlsSession`. None
             for plain TCP.
+        preface: in front of TLS something comes in clear, a PROXY header: the opening's
+            receive_preface(endpoint, data) gets it, cut anywhere, and returns what follows it, or
+            None while more of it is needed. Without TLS it means nothing.
         keep_request: False forgets `ws.request` when on_open returns, and saves its bytes for each
             connection. Without any method to look at it, it is forgotten as well.
         endpoints: the set to keep them in: one for all settings of a server.
@@ -52,6 +55,7 @@ cdef class Settings:
         views=False,
         slow_consumer="wait",
         make_session=None,
+        preface=False,
         keep_request=True,
         endpoints=None,
     ):
@@ -64,6 +68,7 @@ cdef class Settings:
         self.opener = opener
         self.limits = limits
         self.make_session = make_session
+        self.preface = preface
         self.views = views
         self.high_water_bytes = limits.high_water_bytes
         self.low_water_bytes = limits.low_water_bytes

@@ -21,6 +21,7 @@ cdef class TlsSession:
     cdef object outgoing                  # ssl.MemoryBIO that gives what is to be sent
     cdef Window window                    # what `core` and the two above work on
     cdef Buffer sealed                    # records that the kernel did not take; None: none
+    cdef bint preface                     # something in clear comes before its first record
     cdef readonly bint established        # the handshake is over: plaintext may go both ways
     cdef bint waiting                     # for its share of the handshakes of a turn
     cdef bint ended                       # the peer's close_notify came: nothing follows

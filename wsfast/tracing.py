@@ -116,6 +116,10 @@ class _TracedOpening:
             answering.head += data[:_MOST_LINE_BYTES]
         self._opening.receive(answering, data)
 
+    def receive_preface(self, endpoint: Endpoint, data: bytes) -> Any:
+        """What stands in front of TLS is no part of the request."""
+        return self._opening.receive_preface(endpoint, data)
+
     def receive_eof(self, endpoint: Endpoint) -> None:
         self._opening.receive_eof(self._answering or endpoint)
 

@@ -22,6 +22,7 @@ cdef class Transport(Stream):
     cdef bint halted                      # reading stopped because the application asked for it
     cdef bint lingering                   # shut down for writing; what still comes is thrown away
     cdef object closed_callback           # called once when the socket is closed, or None
+    cdef public object counted_at         # its wsfast.admission.Place; None: it has none
     cdef bint ended                       # the peer sends nothing more; it may still read
 
     # sending: gathered, and written once at the end of the turn
@@ -39,6 +40,7 @@ cdef class Transport(Stream):
 
     # receiving
     cdef Py_ssize_t receive(self, Buffer incoming) except? -1     # 0: the end; -1: errno says
+    cdef int take_off(self, size_t size) except -1        # the socket: what was peeked at
     cdef int start_session(self) except -1        # begin the handshake of `session` (clients)
     cdef int update_interest(self) except -1      # after paused, blocked or lingering changed
 

@@ -10,6 +10,7 @@ from wsfast.tls import TlsSession
 __all__ = ["Transport"]
 
 class Transport(Stream):
+    counted_at: Any
     def __new__(cls, settings: Settings, *args: object, **kwargs: object) -> Self: ...
     @property
     def settings(self) -> Settings: ...

@@ -78,7 +78,7 @@ cdef extern from *:
         return sendmsg(fd, &message, MSG_NOSIGNAL);
     }
     """
-    int SHUT_WR, SHUT_RDWR
+    int MSG_PEEK, SHUT_WR, SHUT_RDWR
     Py_ssize_t ws_nothing_yet() nogil
     int MSG_NOSIGNAL
     Py_ssize_t recv(int fd, void *data, size_t size, int flags) nogil
@@ -91,6 +91,7 @@ __all__ = ["Transport"]
 
 cdef enum:
     SEAL_BYTES = 64 * 1024        # plaintext that is encrypted and sent at a time
+    PREFACE_BYTES = 4096          # of what may stand before TLS, looked at at a time
 
 cdef object CLIENT = Role.CLIENT
 
@@ -222,6 +223,8 @@ cdef class Transport(Stream):
         cdef bint opening = not session.established
         cdef Py_ssize_t room = RECEIVE_BYTES - HEADROOM_BYTES
         cdef Py_ssize_t received, size
+        if session.preface:  # what follows it stays where the session, in its turn, receives it
+            return recv(self.fd, incoming.data, PREFACE_BYTES, MSG_PEEK)
         if session.is_over():
             return self.session_over()
         if opening and not self.loop.handshakes.take(self, session):
@@ -245,6 +248,11 @@ cdef class Transport(Stream):
         elif size == 0 or self.fd < 0:
             return ws_nothing_yet()
         return size
+
+    cdef int take_off(self, size_t size) except -1:
+        cdef uint8_t scratch[PREFACE_BYTES]
+        recv(self.fd, scratch, min(size, <size_t>PREFACE_BYTES), 0)
+        return self.loop.selector.ask_again(self)
 
     cdef int start_session(self) except -1:
         self.session.advance()
@@ -445,6 +453,9 @@ cdef class Transport(Stream):
             self.queue = None
             self.backlog = None
             self.account()
+            place, self.counted_at = self.counted_at, None
+            if place is not None:
+                place.leave()
             callback, self.closed_callback = self.closed_callback, None
             try:
                 if callback is not None:

@@ -32,4 +32,5 @@ cdef class Upgrading(Opened):
     # private, for Endpoint
     cdef int finish_connect(self) except -1                   # TCP stands, or it does not
     cdef int on_opening_end(self, int error) except -1        # 0: the peer left, or an errno
+    cdef int take_preface(self, const uint8_t *data, size_t size) except -1
     cdef int on_opening_deadline(self) except -1

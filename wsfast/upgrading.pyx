@@ -101,6 +101,7 @@ cdef class Upgrading(Opened):
         cdef uint32_t interest = EDGE | READABLE if phase == OPENING else EDGE | WRITABLE
         if phase == OPENING and self.settings.make_session is not None:
             self.session = self.settings.make_session()
+            self.session.preface = self.settings.preface
         self.loop.selector.add_stream(self, fd, interest)
         self.phase = phase
         self.settings.endpoints.add(self)
@@ -161,7 +162,7 @@ cdef class Upgrading(Opened):
     cdef int on_opening_end(self, int error) except -1:
         if error:
             return self.fail_opening(ConnectFailed(error, os.strerror(error)))
-        if self.session is not None and not self.session.established:
+        if self.session is not None and not (self.session.established or self.session.preface):
             return self.fail_opening(ConnectFailed("the peer left during the TLS handshake"))
         if self.opening is None:
             return self.fail_opening(ConnectFailed("the peer left before it sent a request"))
@@ -178,8 +179,20 @@ cdef class Upgrading(Opened):
     cdef int on_opening(self, const uint8_t *data, size_t size) except -1:
         if self.opening is None:
             self.opening = self.settings.opener()
+        if self.session is not None and self.session.preface:
+            return self.take_preface(data, size)
         self.opening.receive(self, PyBytes_FromStringAndSize(<char *>data, size))
         return 0
+
+    cdef int take_preface(self, const uint8_t *data, size_t size) except -1:
+        """Show the opening what comes before TLS; what is not of it stays in the socket."""
+        rest = self.opening.receive_preface(self, PyBytes_FromStringAndSize(<char *>data, size))
+        cdef size_t left = 0 if rest is None else len(rest)
+        self.settings.counters.bytes_received -= left  # they will be received once more
+        if self.fd < 0:
+            return 0
+        self.session.preface = rest is None
+        return self.take_off(size - left)
 
     cdef int on_failed(self, object error) except -1:
         if self.settings.failed_callback is not None:

@@ -1,4 +1,4 @@
-"""Behind HAProxy: by HTTP with X-Forwarded-For, and by PROXY headers."""
+"""Behind HAProxy: by HTTP with X-Forwarded-For, by PROXY headers, and these in front of TLS."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from proxies import BehindProxy, needs, running
-from sockets import Net, network
+from proxies import CLIENT, BehindProxy, needs, running
+from sockets import Net, Peer, Recorder, network
 
 CONFIG = """
 global
@@ -80,3 +80,33 @@ class TestProxyHeader1(ByProxyHeader):
     """Version 1."""
 
     send = "send-proxy"
+
+
+class TestTlsPassedOn(ByProxyHeader):
+    """It passes TLS on as it is, with a header in clear in front of it."""
+
+    send, scheme = "send-proxy-v2 proxy-v2-options crc32c,unique-id", "https"
+
+    @pytest.fixture(autouse=True)
+    def with_tls(self) -> None:
+        certificates = pytest.importorskip("certificates", reason="trustme is not installed")
+        self.server_options = {**ByProxyHeader.server_options, "tls": certificates.server()}
+        self.client_options = {"tls": certificates.client()}
+        self.peer = certificates.SecurePeer
+
+    def connect(self, net: Net) -> Peer:
+        """A raw client of the proxy, past its TLS handshake."""
+        connected = socket.create_connection(self.address, source_address=(CLIENT, 0))
+        return self.peer(net, connected).secure()
+
+    def test_the_limit_of_an_address_is_that_of_the_client(self, net, behind):
+        server = behind(Recorder(), max_connections_per_address=2)
+        peers = [self.connect(net).upgrade() for _ in range(2)]
+        third = self.peer(net, socket.create_connection(self.address, source_address=(CLIENT, 0)))
+        net.until(lambda: third.ended)
+        assert not third.established and server.stats()["turned_away_address"] == 1
+        other = socket.create_connection(self.address, source_address=("127.0.0.6", 0))
+        self.peer(net, other).secure().upgrade()
+        peers[0].close()
+        net.until(lambda: server.connections == 2)
+        self.connect(net).upgrade()

@@ -9,7 +9,37 @@ import tracemalloc
 
 import pytest
 
-from wsfast.admission import Admission, address_key
+from wsfast.admission import Admission, Place, address_key
+from wsfast.refusal import Refusal
+
+
+class Desk:
+    """An admission whose places are kept by key: every handshake here is the first that is seen.
+
+    Args:
+        limits: as for `Admission`.
+    """
+
+    def __init__(self, **limits):
+        self.admission = Admission(**limits)
+        self.places = {}
+
+    def __getattr__(self, name):
+        return getattr(self.admission, name)
+
+    def admit(self, key, now):
+        """The refusal, or None."""
+        found = self.admission.admit(None, key, now)
+        if isinstance(found, Refusal):
+            return found
+        assert isinstance(found, Place)
+        self.places.setdefault(key, []).append(found)
+        return None
+
+    def release(self, key):
+        self.places[key].pop().leave()
+        if not self.places[key]:
+            del self.places[key]
 
 
 def retry_after(refusal, status):
@@ -40,7 +70,7 @@ def test_what_addresses_count_by(first, second, same):
 
 
 def test_without_limits_all_are_admitted():
-    admission = Admission()
+    admission = Desk()
     for _ in range(1000):
         assert admission.admit("1.2.3.4", 0.0) is None
     assert admission.connections == 1000
@@ -48,7 +78,7 @@ def test_without_limits_all_are_admitted():
 
 
 def test_max_connections():
-    admission = Admission(max_connections=2, retry_after_seconds=7)
+    admission = Desk(max_connections=2, retry_after_seconds=7)
     assert admission.admit("a", 0) is None
     assert admission.admit(None, 0) is None
     for key in ("a", "b", None):
@@ -61,11 +91,13 @@ def test_max_connections():
         "refused_connections": 3,
         "refused_address": 0,
         "refused_rate": 0,
+        "turned_away_connections": 0,
+        "turned_away_address": 0,
     }
 
 
 def test_max_connections_per_address():
-    admission = Admission(max_connections_per_address=2)
+    admission = Desk(max_connections_per_address=2)
     assert admission.admit("a", 0) is None
     assert admission.admit("a", 0) is None
     assert retry_after(admission.admit("a", 0), 429) == 5
@@ -81,7 +113,7 @@ def test_max_connections_per_address():
 
 
 def test_handshakes_per_second_per_address():
-    admission = Admission(max_handshakes_per_second_per_address=2, burst_handshakes=4)
+    admission = Desk(max_handshakes_per_second_per_address=2, burst_handshakes=4)
     for _ in range(4):
         assert admission.admit("a", 100.0) is None
     assert retry_after(admission.admit("a", 100.0), 429) == 1
@@ -96,13 +128,13 @@ def test_handshakes_per_second_per_address():
 
 @pytest.mark.parametrize(("rate", "burst"), [(0.1, 1), (1, 1), (2.5, 3), (10, 10)])
 def test_the_burst_is_one_second(rate, burst):
-    admission = Admission(max_handshakes_per_second_per_address=rate)
+    admission = Desk(max_handshakes_per_second_per_address=rate)
     admitted = [admission.admit("a", 0.0) is None for _ in range(burst + 2)]
     assert admitted == [True] * burst + [False] * 2
 
 
 def test_a_slow_rate_says_when_to_come_back():
-    admission = Admission(max_handshakes_per_second_per_address=0.1, burst_handshakes=1)
+    admission = Desk(max_handshakes_per_second_per_address=0.1, burst_handshakes=1)
     assert admission.admit("a", 0) is None
     assert retry_after(admission.admit("a", 0.0), 429) == 10
     assert retry_after(admission.admit("a", 8.5), 429) == 2
@@ -111,7 +143,7 @@ def test_a_slow_rate_says_when_to_come_back():
 
 def test_the_limits_are_looked_at_together():
     """A handshake that any limit refuses leaves the others as they were."""
-    admission = Admission(
+    admission = Desk(
         max_connections=3,
         max_connections_per_address=2,
         max_handshakes_per_second_per_address=1,
@@ -129,7 +161,7 @@ def test_the_rate_is_that_of_a_token_bucket():
     """Against a bucket written down as one, with forgetting going on."""
     choose = random.Random(6585)
     rate, burst = 3.0, 5
-    admission = Admission(
+    admission = Desk(
         max_handshakes_per_second_per_address=rate, burst_handshakes=burst, max_addresses=10**6
     )
     buckets, now = {}, 0.0
@@ -145,7 +177,7 @@ def test_the_rate_is_that_of_a_token_bucket():
 
 
 def test_addresses_that_were_quiet_are_forgotten():
-    admission = Admission(max_handshakes_per_second_per_address=1, burst_handshakes=10)
+    admission = Desk(max_handshakes_per_second_per_address=1, burst_handshakes=10)
     for number in range(1000):
         admission.admit(number, 0.0)
     assert admission.remembered_addresses == 1000
@@ -157,7 +189,7 @@ def test_addresses_that_were_quiet_are_forgotten():
 def test_a_full_bucket_is_not_forgotten_within_its_time():
     """Whatever turns between: emptied at 0, an address has no token before 1, ten at 10."""
     for others in (1, 50):
-        admission = Admission(max_handshakes_per_second_per_address=1, burst_handshakes=10)
+        admission = Desk(max_handshakes_per_second_per_address=1, burst_handshakes=10)
         admission.admit("other", -9.99)
         assert [admission.admit("a", 0.0) for _ in range(10)] == [None] * 10
         for number in range(others):
@@ -170,7 +202,7 @@ def test_a_full_bucket_is_not_forgotten_within_its_time():
 
 @pytest.mark.slow
 def test_a_million_addresses_do_not_grow_it():
-    admission = Admission(max_handshakes_per_second_per_address=1, max_addresses=1000)
+    admission = Desk(max_handshakes_per_second_per_address=1, max_addresses=1000)
     for number in range(5000):
         assert admission.admit(number, 0.0) is None
         admission.release(number)
@@ -187,10 +219,145 @@ def test_a_million_addresses_do_not_grow_it():
 
 
 def test_a_flood_of_addresses_does_not_grow_it():
-    admission = Admission(max_handshakes_per_second_per_address=1, max_addresses=10)
+    admission = Desk(max_handshakes_per_second_per_address=1, max_addresses=10)
     for number in range(1000):
         admission.admit(number, 0.0)
         assert admission.remembered_addresses <= 20
+
+
+# --- before a request is read --------------------------------------------------------------------
+
+
+def test_a_connection_counts_from_when_it_comes():
+    admission = Admission(max_connections=2, max_waiting=0)
+    first, second = admission.enter("a"), admission.enter(None)
+    assert admission.enter("b") is None
+    assert admission.connections == 2
+    assert admission.counters["turned_away_connections"] == 1
+    first.leave()
+    third = admission.enter("b")
+    for place, key in ((second, None), (third, "b")):
+        assert admission.admit(place, key, 0.0) is place, "it has its place already"
+    assert (admission.connections, admission.counters["admitted"]) == (2, 2)
+    second.leave()
+    third.leave()
+    assert (admission.connections, admission.remembered_addresses) == (0, 0)
+
+
+def test_an_address_counts_from_when_it_comes():
+    admission = Admission(max_connections_per_address=2, max_waiting=0)
+    places = [admission.enter("a") for _ in range(2)]
+    assert places[0] is places[1], "nothing is kept for a connection by itself"
+    assert admission.enter("a") is None
+    assert admission.enter("b").connections == 1
+    assert all(admission.enter(None) for _ in range(10))
+    assert admission.counters["turned_away_address"] == 1
+    places.pop().leave()
+    assert admission.enter("a") is places[0]
+
+
+def test_some_wait_to_hear_why():
+    admission = Admission(max_connections=1, max_waiting=2)
+    first = admission.enter("a")
+    waiting = [admission.enter("b") for _ in range(2)]
+    assert waiting == [admission.waiting] * 2
+    assert admission.enter("b") is None
+    assert (admission.connections, admission.waiting.connections) == (1, 2)
+    assert retry_after(admission.admit(waiting[0], "b", 0.0), 503) == 5
+    assert admission.waiting.connections == 2, "until its socket ends"
+    waiting[0].leave()
+    first.leave()
+    found = admission.admit(waiting[1], "b", 0.0)
+    assert found is not admission.waiting, "there is room by now"
+    assert (admission.connections, admission.waiting.connections) == (1, 0)
+    found.leave()
+    assert (admission.connections, admission.remembered_addresses) == (0, 0)
+
+
+def test_who_waits_for_its_address_hears_429():
+    admission = Admission(max_connections=2, max_connections_per_address=1, max_waiting=2)
+    places = [admission.enter("a"), admission.enter("a")]
+    assert places[1] is admission.waiting
+    assert retry_after(admission.admit(places[1], "a", 0.0), 429) == 5
+    other = admission.enter("b")
+    assert retry_after(admission.admit(places[1], "a", 0.0), 503) == 5
+    for place in (*places, other):
+        place.leave()
+    assert (admission.connections, admission.waiting.connections) == (0, 0)
+
+
+@pytest.mark.parametrize("max_waiting", [0, 1])
+def test_an_address_that_is_known_later(max_waiting):
+    """As a PROXY header says it: counted in all from the beginning, for itself from then on."""
+    admission = Admission(
+        max_connections=3, max_connections_per_address=1, max_waiting=max_waiting
+    )
+    places = [admission.enter(None) for _ in range(3)]
+    assert admission.connections == 3
+    first = admission.identify(places[0], "a")
+    assert (first.key, admission.connections) == ("a", 3)
+    found = admission.identify(places[1], "a")
+    if max_waiting:
+        assert found is admission.waiting
+        assert admission.identify(found, "a") is found, "again: it goes on waiting"
+        assert admission.connections == 2
+    else:
+        assert found is None
+        assert admission.counters["turned_away_address"] == 1
+        found = places[1]
+    last = admission.identify(places[2], "b")
+    for place in (first, found, last):
+        place.leave()
+    assert (admission.connections, admission.waiting.connections) == (0, 0)
+    assert admission.remembered_addresses == 0
+
+
+def test_a_request_may_say_another_address():
+    """As X-Forwarded-For does; a refusal leaves the place as it was."""
+    admission = Admission(max_connections_per_address=1)
+    proxied = [admission.enter(None) for _ in range(2)]
+    first = admission.admit(proxied[0], "a", 0.0)
+    assert admission.admit(proxied[1], "a", 0.0).status == 429
+    assert admission.connections == 2
+    own = admission.enter("b")
+    assert admission.admit(own, "c", 0.0).key == "c"
+    assert admission.enter("b").key == "b", "it is counted there no longer"
+    first.leave()
+    assert admission.admit(proxied[1], "a", 0.0).key == "a"
+
+
+def test_any_order_of_events_ends_at_none():
+    """Against sums over all that there are."""
+    choose = random.Random(9110)
+    admission = Admission(max_connections=20, max_connections_per_address=5, max_waiting=4)
+    places, most = [], 0
+    for _ in range(20000):
+        what, key = choose.choice("eeial"), choose.choice([None, "a", "b", "c", 4, 5, 6])
+        if what == "e":
+            places.append(admission.enter(key))
+        elif places:
+            place = places.pop(choose.randrange(len(places)))
+            if what == "l":
+                place.leave()
+                continue
+            if what == "i":
+                places.append(admission.identify(place, key) or place)
+            else:
+                found = admission.admit(place, key, 0.0)
+                places.append(place if isinstance(found, Refusal) else found)
+        places = [place for place in places if place is not None]
+        waiting = sum(place is admission.waiting for place in places)
+        assert admission.waiting.connections == waiting <= 4
+        assert admission.connections == len(places) - waiting <= 20
+        keyed = [place for place in places if place.key is not None]
+        assert all(place.connections == keyed.count(place) <= 5 for place in keyed)
+        assert admission.remembered_addresses == len({place.key for place in keyed})
+        most = max(most, len(places))
+    assert most == 24 and min(admission.counters.values()) == 0 < admission.counters["admitted"]
+    assert all(admission.counters[f"turned_away_{name}"] for name in ("connections", "address"))
+    for place in places:
+        place.leave()
+    assert (admission.connections, admission.remembered_addresses) == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -202,6 +369,7 @@ def test_a_flood_of_addresses_does_not_grow_it():
         ("max_handshakes_per_second_per_address", math.inf),
         ("max_handshakes_per_second_per_address", math.nan),
         ("burst_handshakes", 0),
+        ("max_waiting", -1),
         ("max_addresses", 0),
         ("retry_after_seconds", 0),
     ],

@@ -8,6 +8,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -97,6 +98,93 @@ def test_closing_it_leaves_what_was_accepted(net: Net) -> None:
     for endpoint in list(settings.endpoints):
         endpoint.disconnect()
     net.until(lambda: peer.ended)
+
+
+class Gate:
+    """Lets in so many; keeps the hosts that it was asked about, and counts who has left."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.hosts: list[str | None] = []
+        self.left = 0
+
+    def __call__(self, host: str | None) -> Gate | None:
+        self.hosts.append(host)
+        self.room -= 1
+        return self if self.room >= 0 else None
+
+    def leave(self) -> None:
+        self.left += 1
+
+
+@contextlib.contextmanager
+def gated(
+    net: Net, listening: socket.socket, gate: object, make: type = Endpoint
+) -> Iterator[Any]:
+    """The settings of a listener with a gate."""
+    listening.setblocking(False)
+    settings = Settings(net.loop, Role.SERVER, Recorder(), object)
+    listener = Listener(settings, listening, make, gate)  # type: ignore[arg-type]
+    try:
+        yield settings
+    finally:
+        listener.close()
+        for endpoint in list(settings.endpoints):
+            endpoint.disconnect()
+
+
+@pytest.mark.parametrize(
+    ("family", "host"),
+    [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"), (socket.AF_UNIX, None)],
+)
+def test_a_gate_is_asked_about_every_host(net: Net, family: int, host: str, tmp_path: Any) -> None:
+    listening = socket.socket(family)
+    try:
+        listening.bind(str(tmp_path / "socket") if host is None else (host, 0))
+    except OSError:
+        listening.close()
+        pytest.skip(f"this machine has no {host}")
+    listening.listen()
+    gate = Gate(2)
+    with gated(net, listening, gate) as settings:
+        peers = []
+        for _ in range(4):
+            connected = socket.socket(family)
+            connected.connect(listening.getsockname())
+            peers.append(net.adopt(connected))
+        net.until(lambda: sum(peer.ended for peer in peers) == 2)
+        assert gate.hosts == [host] * 4
+        assert [peer.ended for peer in peers] == [False, False, True, True]
+        assert {endpoint.counted_at for endpoint in settings.endpoints} == {gate}
+        assert settings.stats["accepted"] == 2
+        peers[0].close()
+        net.until(lambda: gate.left == 1)
+    assert gate.left == 2
+
+
+def test_a_place_is_given_back_if_no_endpoint_can_be_made(net: Net) -> None:
+    class Broken(Endpoint):
+        def __init__(self) -> None:
+            raise ZeroDivisionError
+
+    gate = Gate(1)
+    listening = socket.create_server(("127.0.0.1", 0))
+    with gated(net, listening, gate, Broken) as settings:
+        peer = net.adopt(socket.create_connection(listening.getsockname()))
+        with pytest.raises(TypeError):
+            net.until(lambda: peer.ended)
+    assert gate.left == 1 and not settings.endpoints
+
+
+def test_a_gate_that_raises_leaves_the_loop(net: Net) -> None:
+    def broken(host: str | None) -> None:
+        raise ZeroDivisionError
+
+    listening = socket.create_server(("127.0.0.1", 0))
+    with gated(net, listening, broken):
+        peer = net.adopt(socket.create_connection(listening.getsockname()))
+        with pytest.raises(ZeroDivisionError):
+            net.until(lambda: peer.ended)
 
 
 def test_without_descriptors_it_pauses_and_serves_on(

@@ -32,6 +32,8 @@ def test_defaults(loop: Loop) -> None:
     assert made.endpoints == set()
     assert made.limits == Limits()
     assert made.views is False
+    assert made.preface is False
+    assert settings(loop, preface=True).preface is True
 
 
 def test_limits_are_kept_as_they_came(loop: Loop) -> None:

@@ -405,5 +405,3 @@ def test_arguments_that_do_not_go_together() -> None:
         server(alpn="http/1.1")
     with pytest.raises(TypeError, match="neither a TlsServer nor"):
         Server(object(), port=0, tls=True)
-    with pytest.raises(ValueError, match="in front of the TLS handshake"):
-        Server(object(), port=0, tls=server(), proxy_protocol=True)
