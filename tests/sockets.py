@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import ctypes
 import dataclasses
 import os
 import selectors
@@ -32,6 +33,7 @@ __all__ = [
     "Recorder",
     "answer_handshake",
     "goodbye",
+    "heap_bytes",
     "network",
     "request_head",
     "resident_bytes",
@@ -376,3 +378,23 @@ def resident_bytes() -> int:
     """What this process holds in memory now."""
     with open("/proc/self/statm", encoding="ascii") as statm:
         return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+class _MallocFigures(ctypes.Structure):
+    """struct mallinfo2 of glibc's malloc.h."""
+
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks")
+        + ("uordblks", "fordblks", "keepcost")
+    ]
+
+
+def heap_bytes() -> int:
+    """What is allocated by malloc, Python's small objects left out; skips without glibc 2.33."""
+    mallinfo2 = getattr(ctypes.CDLL(None), "mallinfo2", None)
+    if mallinfo2 is None or SANITIZED:
+        pytest.skip("this C library does not tell what is allocated")
+    mallinfo2.restype = _MallocFigures
+    figures = mallinfo2()
+    return int(figures.uordblks + figures.hblkhd)

@@ -224,7 +224,10 @@ cdef class Messaging(Upgrading):
             self.fail_opening(ConnectFailed("closed before the opening handshake was over"))
 
     def memory(self):
-        """Bytes of user memory that this connection holds, without `state` and what it sent on."""
+        """Bytes of user memory that this connection holds, without `state` and what it sent on.
+
+        With TLS what OpenSSL holds is estimated, see `TlsSession.memory`.
+        """
         cdef EndpointConnection connection = self.connection
         cdef size_t size = sys.getsizeof(self)
         if connection is not None:
@@ -239,6 +242,8 @@ cdef class Messaging(Upgrading):
             size += sys.getsizeof(self.opened_by)
         if self.parameters is not None:
             size += sys.getsizeof(self.parameters)
+        if self.session is not None:
+            size += self.session.held()
         if self.queue is not None:
             size += sys.getsizeof(self.queue) + self.queue.capacity
         if self.backlog is not None:

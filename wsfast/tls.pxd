@@ -20,6 +20,8 @@ cdef class TlsSession:
     cdef object incoming                  # ssl.MemoryBIO that takes what was received
     cdef object outgoing                  # ssl.MemoryBIO that gives what is to be sent
     cdef Window window                    # what `core` and the two above work on
+    cdef size_t most_incoming             # the largest number of bytes that each of them held
+    cdef size_t most_outgoing
     cdef Buffer sealed                    # records that the kernel did not take; None: none
     cdef bint preface                     # something in clear comes before its first record
     cdef readonly bint established        # the handshake is over: plaintext may go both ways
@@ -37,8 +39,10 @@ cdef class TlsSession:
     # The records for some plaintext, at least one byte; None if the session cannot: see `error`.
     cdef bytes encrypt(self, const uint8_t *data, size_t size)
     cdef bytes take_records(self)         # what is to be sent beside that: handshake, alerts
+    cdef size_t held(self) except? 0      # what memory() says
     cdef bytes close_notify(self)         # our close_notify, once (RFC 8446 6.1); b"" if it cannot
 
     # private
+    cdef bytes drain_outgoing(self)       # all that it holds
     cdef int feed(self, uint8_t *data, size_t size) except -1
     cdef Py_ssize_t read_records(self, uint8_t *target, size_t room) except -1

@@ -22,23 +22,34 @@ that renegotiates (RFC 5246 7.4.1.1) is refused.
 
 cimport cython
 from cpython.buffer cimport PyBuffer_FillInfo
+from cpython.bytes cimport PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t
 
 from wsfast.buffer cimport Buffer
 
 import ssl
+import sys
 
 __all__ = ["TlsSession"]
 
 cdef enum:
     # A MemoryBIO keeps the largest block that it ever needed: no more than this is put in at once.
     FEED_BYTES = 64 * 1024
+    # What OpenSSL 3.0 holds for a session after its handshake, beside the MemoryBIOs, by glibc's
+    # mallinfo2 over hundreds of them, TLS 1.2 and 1.3: a client keeps the server's certificates.
+    SERVER_BYTES = 14 * 1024
+    CLIENT_BYTES = 20 * 1024
 
 # Within the calls Python's signal handlers run. If one raises, what the call had in hand is lost.
 cdef str INTERRUPTED = "interrupted by an exception of a signal handler"
 
 cdef object SSLError = ssl.SSLError
 cdef object SSLWantReadError = ssl.SSLWantReadError
+
+
+cdef inline size_t grown(size_t size) noexcept:
+    """What a MemoryBIO takes for so many bytes: BUF_MEM_grow of OpenSSL adds a third."""
+    return (size + 3) // 3 * 4 if size else 0
 
 
 @cython.final
@@ -105,6 +116,24 @@ cdef class TlsSession:
         """
         return self.ssl_object.getpeercert() if self.established else None
 
+    def memory(self):
+        """Bytes of user memory that the session holds, an estimate: OpenSSL does not tell.
+
+        Counted are the Python objects; what OpenSSL holds, by a figure that was measured (14 KiB
+        on a server, 20 KiB on a client; certificates of clients come on top, and versions differ);
+        both MemoryBIOs, which keep the largest block that they ever needed; and the records that
+        wait to be sent. Not counted: 17 KiB while a record has come in part.
+        """
+        return self.held()
+
+    cdef size_t held(self) except? 0:
+        cdef size_t size = SERVER_BYTES if self.ssl_object.server_side else CLIENT_BYTES
+        for each in (self, self.ssl_object, self.core, self.incoming, self.outgoing, self.window):
+            size += sys.getsizeof(each)
+        if self.sealed is not None:
+            size += sys.getsizeof(self.sealed) + self.sealed.capacity
+        return size + grown(self.most_incoming) + grown(self.most_outgoing)
+
     # --- the handshake ---------------------------------------------------------------------
 
     cdef int advance(self) except -1:
@@ -141,6 +170,7 @@ cdef class TlsSession:
         self.window.data = data
         self.window.size = size
         self.incoming.write(self.window)
+        self.most_incoming = max(self.most_incoming, size)
         return 0
 
     cdef Py_ssize_t read_records(self, uint8_t *target, size_t room) except -1:
@@ -182,10 +212,15 @@ cdef class TlsSession:
         except BaseException:
             self.error = SSLError(INTERRUPTED)
             raise
-        return self.outgoing.read()
+        return self.drain_outgoing()
 
     cdef bytes take_records(self):
-        return self.outgoing.read()
+        return self.drain_outgoing()
+
+    cdef bytes drain_outgoing(self):
+        cdef bytes records = self.outgoing.read()
+        self.most_outgoing = max(self.most_outgoing, <size_t>PyBytes_GET_SIZE(records))
+        return records
 
     cdef bytes close_notify(self):
         if self.closed or not self.established or self.error is not None:
@@ -195,4 +230,4 @@ cdef class TlsSession:
             self.core.shutdown()  # it also looks for the peer's, which mostly is not there yet
         except SSLError:
             pass
-        return self.outgoing.read()
+        return self.drain_outgoing()
