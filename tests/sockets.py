@@ -8,6 +8,8 @@ import dataclasses
 import os
 import selectors
 import socket
+import struct
+import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -38,6 +40,7 @@ __all__ = [
     "request_head",
     "resident_bytes",
     "text",
+    "vanish",
     "with_limits",
 ]
 
@@ -372,6 +375,18 @@ def text(payload: str | bytes, **options: Any) -> bytes:
 def goodbye(close_code: int = 1000) -> bytes:
     """A masked Close frame."""
     return close_frame(close_code, key=KEY)
+
+
+def vanish(connected: socket.socket) -> None:
+    """From now on nothing reaches this end, and nothing is acknowledged: as if it was unplugged.
+
+    A socket filter that drops every segment; the test skips where there is none.
+    """
+    if not sys.platform.startswith("linux"):
+        pytest.skip("no socket filters")
+    drop_all = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0))  # BPF_RET 0
+    program = struct.pack("HP", 1, ctypes.addressof(drop_all))
+    connected.setsockopt(socket.SOL_SOCKET, 26, program)  # SO_ATTACH_FILTER
 
 
 def resident_bytes() -> int:

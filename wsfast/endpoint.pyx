@@ -38,7 +38,11 @@ from wsfast.rfc6455 import CloseCode
 
 cdef extern from *:
     """
+    #include <poll.h>
+    #include <stdint.h>
     #if defined(__linux__)
+    #include <netinet/in.h>
+    #include <netinet/tcp.h>
     #include <sys/ioctl.h>
     #endif
     /* Bytes that the kernel took and the peer has not acknowledged; 0 where it does not tell. */
@@ -50,8 +54,28 @@ cdef extern from *:
         (void)fd;
         return size;
     }
+    /* Whether TCP knows that the peer is gone, without anything being read: both directions are
+       shut, as after a reset; or something is under way to it, or its closed window was probed,
+       and for so long no segment came back. The kernel's clock is coarse, hence SLACK. */
+    static int ws_is_gone(int fd, uint64_t milliseconds) {
+        enum { SLACK = 20 };
+        struct pollfd look = {fd, 0, 0};
+        if (poll(&look, 1, 0) > 0) return 1;
+    #if defined(__linux__)
+        struct tcp_info info = {0};
+        socklen_t size = sizeof info;
+        if (!getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size)) {
+            return (info.tcpi_unacked || info.tcpi_probes > 1)
+                && info.tcpi_last_ack_recv > milliseconds + SLACK
+                && info.tcpi_last_data_recv > milliseconds + SLACK;
+        }
+    #endif
+        (void)milliseconds;
+        return 0;
+    }
     """
     int ws_unacknowledged(int fd) nogil
+    bint ws_is_gone(int fd, uint64_t milliseconds) nogil
 
 __all__ = ["Endpoint"]
 
@@ -286,11 +310,9 @@ cdef class Endpoint(Messaging):
         if self.connection.close_sent or self.ended:
             return self.settle()
         if due == DEAD:
-            if not self.halted and (
-                not self.blocked or ws_unacknowledged(self.fd) >= self.unacknowledged
-            ):
+            if self.is_dead(now):
                 return self.give_up()
-            self.times.heard = now  # we do not listen, or, paused, see that it reads what we sent
+            self.times.heard = now
         if due == IDLE:
             self.settings.counters.idle_closed += 1
             return self.begin_close(NORMAL_CLOSURE, "idle")
@@ -300,6 +322,13 @@ cdef class Endpoint(Messaging):
         if due == PING_DUE:
             self.send_heartbeat(now)
         return self.watch()
+
+    cdef bint is_dead(self, uint64_t now) noexcept:
+        """Nothing was read since the last ping: whether that says anything about the peer."""
+        if self.halts:  # nobody reads: a pong waits in the kernel, but TCP answers for the peer
+            return ws_is_gone(self.fd, (now - self.times.pinged) // 1000000)
+        # Above high water it counts that the peer reads what we sent.
+        return not self.blocked or ws_unacknowledged(self.fd) >= self.unacknowledged
 
     cdef int send_heartbeat(self, uint64_t now) except -1:
         cdef uint8_t payload[HEARTBEAT_BYTES]

@@ -353,6 +353,11 @@ cdef class Messaging(Upgrading):
                 self.on_handler_error()
         return 0
 
+    cdef int on_reading(self, bint goes_on) except -1:
+        if self.buckets != NULL:
+            self.settings.rates.fill(self.buckets, clock_ns(), not goes_on)
+        return 0
+
     cdef bint is_too_fast(self, int rate, double amount) except -1:
         cdef RateLimits rates = self.settings.rates
         if rates.take(self.buckets, rate, amount, self.times.heard):

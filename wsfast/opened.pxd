@@ -1,5 +1,7 @@
 """What a connection was opened with, for as long as it lives: bytes, no objects."""
 
+from libc.stdint cimport uint8_t
+
 from wsfast.settings cimport Settings
 from wsfast.transport cimport Transport
 
@@ -17,5 +19,5 @@ cdef class Opened(Transport):
     # Live by the settings of a route from now on.
     cdef int change_settings(self, Settings settings) except -1
 
-    # private: ask epoll for what `halted` says
-    cdef int halt_or_read(self) except -1
+    # private: read on, or not, as `halts` has it from now on
+    cdef int halt_or_read(self, uint8_t halts) except -1

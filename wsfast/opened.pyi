@@ -1,10 +1,12 @@
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from typing_extensions import disjoint_base
 
 from wsfast.transport import Transport
 
 __all__ = ["Opened"]
+
+_Halt: TypeAlias = Literal["application", "handler", "credential", "upgrade"]
 
 @disjoint_base
 class Opened(Transport):
@@ -15,5 +17,5 @@ class Opened(Transport):
     def request(self) -> Any: ...
     @property
     def path_params(self) -> dict[str, str | int]: ...
-    def pause_reading(self) -> None: ...
-    def resume_reading(self) -> None: ...
+    def pause_reading(self, *, by: _Halt = "application") -> None: ...
+    def resume_reading(self, *, by: _Halt = "application") -> None: ...

@@ -7,12 +7,24 @@ at it after on_open. So it is an object until on_open returns, and a record (wsf
 then on, which is read again by whoever asks.
 """
 
+from libc.stdint cimport uint8_t
+
 from wsfast.selector cimport EDGE, WRITABLE
 
 from wsfast.head import Request
 from wsfast.record import keep_request, recall_request
 
 __all__ = ["Opened"]
+
+#: Who may ask for reading to stop: one bit each, so that nobody ends what another one asked for.
+cdef dict HALTS = {"application": 1, "handler": 2, "credential": 4, "upgrade": 8}
+
+
+cdef uint8_t halt_of(object by) except 0:
+    found = HALTS.get(by)
+    if found is None:
+        raise ValueError(f"by is {by!r}, not one of {[*HALTS]}")
+    return found
 
 
 cdef class Opened(Transport):
@@ -42,22 +54,38 @@ cdef class Opened(Transport):
             return {}
         return {flat[at]: flat[at + 1] for at in range(0, len(flat), 2)}
 
-    def pause_reading(self):
+    def pause_reading(self, *, by="application"):
         """Read nothing from the peer until `resume_reading`.
 
         What was read already is still delivered. The peer's messages wait in the buffers of the
-        kernels; so do its pongs, its Close and its end, which nobody sees meanwhile.
+        kernels; so do its pongs, its Close and its end, which nobody sees meanwhile. Whether it is
+        still there is then asked of TCP, at each heartbeat.
+
+        Args:
+            by: who asks: "application", or of wsfast itself "handler" (messages wait in line for a
+                coroutine), "credential" (they wait for `verify`) or "upgrade" (for on_upgrade).
+                Each has to resume what it paused: reading goes on when all of them have, and
+                what is queued for the peer is not above the high-water mark.
+
+        Raises:
+            ValueError: `by` is none of these.
         """
-        self.halted = True
-        self.halt_or_read()
+        self.halt_or_read(self.halts | halt_of(by))
 
-    def resume_reading(self):
-        """Read on after `pause_reading`."""
-        self.halted = False
-        self.halt_or_read()
+    def resume_reading(self, *, by="application"):
+        """Read on after `pause_reading`, unless there is another reason not to.
 
-    cdef int halt_or_read(self) except -1:
-        # Before TCP stands it waits for that, and looks at `halted` afterwards.
+        Args:
+            by: as it was given there.
+
+        Raises:
+            ValueError: `by` is none of those.
+        """
+        self.halt_or_read(self.halts & ~halt_of(by))
+
+    cdef int halt_or_read(self, uint8_t halts) except -1:
+        self.halts = halts
+        # Before TCP stands it waits for that, and looks at `halts` afterwards.
         if self.interest & (EDGE | WRITABLE) != EDGE | WRITABLE or self.blocked:
             return self.update_interest()
         return 0

@@ -136,7 +136,7 @@ class Opening:
         """Keep bytes of a client that does not wait for the answer."""
         self._early += size
         if self._early > _MAX_EARLY_BYTES:
-            endpoint.pause_reading()
+            endpoint.pause_reading(by="upgrade")
 
     def _go_on(self, endpoint: Endpoint, request: Request | Refusal) -> None:
         outcome, self._outcome = self._outcome, None
@@ -194,7 +194,7 @@ class Opening:
         self._waiting = False
         self._outcome = outcome
         if self._early > _MAX_EARLY_BYTES:
-            endpoint.resume_reading()
+            endpoint.resume_reading(by="upgrade")
         endpoint.continue_opening()
 
     def _answer(self, endpoint: Endpoint, request: Request | Refusal, answer: Any) -> None:

@@ -20,4 +20,6 @@ cdef class RateLimits:              # of Settings; None there: no limits
     cdef Buckets *new_buckets(self, uint64_t now) except NULL      # full; for free()
     # Whether so much may come now; what may is taken.
     cdef bint take(self, Buckets *buckets, int rate, double amount, uint64_t now) noexcept
+    # Before reading from the peer pauses (capped: the bucket gets full), and when it goes on.
+    cdef void fill(self, Buckets *buckets, uint64_t now, bint capped) noexcept
     cdef str reason(self, int rate)                    # for the Close frame

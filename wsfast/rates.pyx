@@ -5,6 +5,9 @@
 
 A bucket holds what one second allows, and is full at first: so much may come at once, and from
 then on no more than the rate. A rate below 1 has a burst of one.
+
+While nothing is read from a peer, what it sends waits in the kernels and comes in one piece later.
+That is not its fault: what the rate allowed for that time comes on top of what the bucket holds.
 """
 
 cimport cython
@@ -41,20 +44,25 @@ cdef class RateLimits:
         return buckets
 
     cdef bint take(self, Buckets *buckets, int rate, double amount, uint64_t now) noexcept:
-        cdef double seconds
-        cdef int each
         if not self.per_second[rate]:
             return True
-        if now > buckets.filled:
-            seconds = (now - buckets.filled) / 1e9
-            buckets.filled = now
-            for each in range(RATES):
-                buckets.tokens[each] = min(
-                    buckets.tokens[each] + seconds * self.per_second[each],
-                    max(self.per_second[each], 1.0),
-                )
+        self.fill(buckets, now, True)
         buckets.tokens[rate] -= amount
         return buckets.tokens[rate] >= 0
+
+    cdef void fill(self, Buckets *buckets, uint64_t now, bint capped) noexcept:
+        cdef double seconds, held, filled
+        cdef int each
+        if now <= buckets.filled:
+            return
+        seconds = (now - buckets.filled) / 1e9
+        buckets.filled = now
+        for each in range(RATES):
+            held = buckets.tokens[each]
+            filled = held + seconds * self.per_second[each]
+            if capped:  # but what was granted for a pause stays
+                filled = max(held, min(filled, max(self.per_second[each], 1.0)))
+            buckets.tokens[each] = filled
 
     cdef str reason(self, int rate):
         what = ("messages", "bytes", "pings")[rate]

@@ -19,7 +19,7 @@ cdef class Transport(Stream):
     cdef size_t accounted                 # how much of both loop.buffered_bytes has
     cdef bint blocked                     # the kernel took less than all: waiting for WRITABLE
     cdef bint paused                      # reading stopped at the high-water mark
-    cdef bint halted                      # reading stopped because the application asked for it
+    cdef uint8_t halts                    # who asked for reading to stop, as bits; see Opened
     cdef bint lingering                   # shut down for writing; what still comes is thrown away
     cdef object closed_callback           # called once when the socket is closed, or None
     cdef public object counted_at         # its wsfast.admission.Place; None: it has none
@@ -49,6 +49,7 @@ cdef class Transport(Stream):
     cdef int close_socket(self) except -1         # now; a second call does nothing
 
     # for subclasses
+    cdef int on_reading(self, bint goes_on) except -1     # reading goes on, or pauses
     cdef int on_drained(self) except -1   # the queue is empty, or paused and at low water, again
     cdef int on_secured(self) except -1   # the TLS handshake is over
     cdef int on_insecure(self, object error) except -1    # TLS failed, with this ssl.SSLError

@@ -429,9 +429,14 @@ cdef class Transport(Stream):
         cdef uint32_t interest = EDGE | WRITABLE if self.blocked else EDGE
         # A client goes on reading: if both ends stopped, neither would ever read again.
         cdef bint reading = not self.paused or self.settings.role is CLIENT
-        if self.lingering or (reading and not self.halted):
+        if self.lingering or (reading and not self.halts):
             interest |= 0 if self.ended else READABLE
+        if (interest ^ self.interest) & READABLE:
+            self.on_reading(interest & READABLE != 0)
         return self.loop.selector.set_interest(self, interest)
+
+    cdef int on_reading(self, bint goes_on) except -1:
+        return 0
 
     cdef int on_drained(self) except -1:
         return 0

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import socket
 import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from sockets import Net, Recorder, network, request_head, text
+from sockets import MORE_THAN_THE_KERNEL_TAKES, Net, Recorder, network, request_head, text, vanish
 from wire import PING, PONG, TEXT, frame
 from wsfast.rfc6455 import Role
 from wsfast.settings import Settings
@@ -178,6 +180,126 @@ def test_pausing_twice_is_pausing_once(net: Net) -> None:
     net.until(lambda: handler.messages == ["a"])
 
 
+HALTS = ("application", "handler", "credential", "upgrade")
+
+
+@pytest.mark.parametrize("order", [*itertools.permutations(HALTS)])
+def test_reading_goes_on_when_everybody_has_resumed(net: Net, order: tuple[Any, ...]) -> None:
+    handler = Recorder()
+    peer, ws = net.open(handler)
+    for by in HALTS:
+        ws.pause_reading(by=by)
+        ws.pause_reading(by=by)
+    peer.send(text("a"))
+    for by in order:
+        net.settle()
+        assert not handler.messages
+        ws.resume_reading(by=by)
+        ws.resume_reading(by=by)
+    net.until(lambda: handler.messages == ["a"])
+
+
+@pytest.mark.parametrize("by", HALTS)
+@pytest.mark.parametrize("other", HALTS)
+def test_who_paused_nothing_resumes_nothing(net: Net, by: Any, other: Any) -> None:
+    handler = Recorder()
+    peer, ws = net.open(handler)
+    ws.pause_reading(by=by)
+    peer.send(text("a"))
+    if other != by:
+        ws.resume_reading(by=other)
+        net.settle()
+        assert not handler.messages
+    ws.resume_reading(by=by)
+    net.until(lambda: handler.messages == ["a"])
+
+
+def test_nobody_else_may_pause(net: Net) -> None:
+    _, ws = net.open(Recorder())
+    for call in (ws.pause_reading, ws.resume_reading):
+        with pytest.raises(ValueError, match="by is 'me', not one of .'application', 'handler'"):
+            call(by="me")
+        with pytest.raises(ValueError, match="by is 0"):
+            call(by=0)
+
+
+@pytest.mark.parametrize("drains_first", [False, True])
+@pytest.mark.parametrize("by", HALTS)
+def test_a_full_queue_is_a_reason_of_its_own(net: Net, by: Any, drains_first: bool) -> None:
+    handler = Recorder()
+    peer, ws = net.open(handler, high_water_bytes=1000, low_water_bytes=100)
+    peer.reading = False
+    peer.update()
+    ws.pause_reading(by=by)
+    ws.send(MORE_THAN_THE_KERNEL_TAKES)
+    peer.send(text("a"))
+    if not drains_first:
+        ws.resume_reading(by=by)
+    net.settle()
+    assert ws.buffered_bytes > 1000 and not handler.messages
+    peer.read()
+    net.until(lambda: not ws.buffered_bytes, 30)
+    if drains_first:
+        net.settle()
+        assert not handler.messages
+        ws.resume_reading(by=by)
+    net.until(lambda: handler.messages == ["a"])
+
+
+def test_the_budget_of_all_is_a_reason_of_its_own(net: Net) -> None:
+    """Who has answers waiting while all together have too much is not read from, whoever asks."""
+    handler = Recorder()
+    peer, ws = net.open(
+        handler, max_buffered_bytes=4096, max_queue_bytes=1 << 30, high_water_bytes=1 << 30
+    )
+    peer.reading = False
+    peer.update()
+    ws.send(MORE_THAN_THE_KERNEL_TAKES)
+    peer.send(text("a"))
+    ws.pause_reading()
+    ws.resume_reading()
+    net.settle()
+    assert not handler.messages
+    ws.pause_reading()
+    peer.read()
+    net.until(lambda: not ws.buffered_bytes, 30)
+    net.settle()
+    assert not handler.messages
+    ws.resume_reading()
+    net.until(lambda: handler.messages == ["a"])
+
+
+def test_a_client_pauses_for_whoever_asks_but_not_for_its_queue(net: Net) -> None:
+    handler, mine = Recorder(), Recorder()
+    ws = net.client(net.server(handler), mine, high_water_bytes=1000, low_water_bytes=100)
+    net.until(lambda: mine.endpoints and handler.endpoints)
+    handler.endpoints[0].pause_reading()
+    ws.send(MORE_THAN_THE_KERNEL_TAKES[: 1 << 20] * 8)
+    net.settle()
+    assert ws.buffered_bytes > 1000
+    handler.endpoints[0].send("a")
+    net.until(lambda: mine.messages == ["a"])
+    ws.pause_reading()
+    handler.endpoints[0].send("b")
+    net.settle()
+    assert mine.messages == ["a"]
+    ws.resume_reading()
+    net.until(lambda: mine.messages == ["a", "b"])
+
+
+@pytest.mark.parametrize("by", HALTS)
+def test_a_failed_connection_is_drained_whoever_paused(net: Net, by: Any) -> None:
+    """The peer sees the Close, although megabytes that it sent are unread."""
+    handler = Recorder()
+    peer, ws = net.open(handler)
+    ws.pause_reading(by=by)
+    peer.send(text("x" * 1000) * 2000)
+    net.settle()
+    ws.fail(ValueError())
+    peer.expect_close(1011)
+    assert not handler.messages
+
+
 def test_the_end_waits_as_well(net: Net) -> None:
     handler = Recorder()
     peer, ws = net.open(handler)
@@ -230,17 +352,96 @@ def test_it_pauses_while_the_queue_is_full_too(net: Net) -> None:
     net.until(lambda: handler.messages == ["a"])
 
 
-def test_a_peer_that_nobody_listens_to_is_not_dead(net: Net) -> None:
+DYING: dict[str, Any] = {
+    "ping_interval_seconds": 0.1,
+    "ping_jitter": 0.0,
+    "dead_after_seconds": 0.1,
+}
+DEAD = (1006, "keepalive ping timeout")
+
+
+@pytest.mark.parametrize("by", HALTS)
+def test_a_peer_that_nobody_listens_to_is_not_dead(net: Net, by: Any) -> None:
     handler = Recorder()
-    peer, ws = net.open(
-        handler, ping_interval_seconds=0.1, ping_jitter=0.0, dead_after_seconds=0.1
-    )
+    peer, ws = net.open(handler, **DYING)
+    ws.pause_reading(by=by)
+    net.until(lambda: len(peer.frames) >= 5)  # heartbeats that nobody answers
+    assert not handler.closes
+    ws.resume_reading(by=by)
+    net.until(lambda: handler.closes)
+    assert handler.closes == [DEAD]
+
+
+def test_a_peer_that_nobody_listens_to_lives_while_we_talk(net: Net) -> None:
+    """Something is always under way to it then, and is acknowledged."""
+    handler = Recorder()
+    _, ws = net.open(handler, **DYING)
     ws.pause_reading()
-    net.until(lambda: len(peer.frames) >= 3)  # heartbeats that nobody answers
+    rounds: list[int] = []
+
+    def talk() -> None:
+        ws.send(bytes(50_000))
+        rounds.append(1)
+        net.loop.selector.call_later(0.01, talk)
+
+    talk()
+    net.until(lambda: len(rounds) == 20)
+    assert not handler.closes and ws.settings.stats["pings_sent"] > 3
+
+
+def test_a_peer_that_waits_for_us_to_read_is_not_dead(net: Net) -> None:
+    """It sends until nothing fits in any more, and reads nothing until that has left."""
+    handler = Recorder()
+    peer, ws = net.open(handler, **DYING)
+    ws.pause_reading()
+    peer.reading = False
+    peer.send(text("x" * 65_000) * 200)
+    ws.send(MORE_THAN_THE_KERNEL_TAKES)
+    net.until(lambda: ws.settings.stats["pings_sent"] > 5)
+    assert not handler.closes and peer.outgoing and ws.buffered_bytes
+    peer.read()
+    ws.resume_reading()
+    net.until(lambda: len(handler.messages) == 200)
+
+
+@pytest.mark.parametrize("talks", [False, True])
+def test_a_peer_that_vanishes_while_nobody_listens_is_dead(net: Net, talks: bool) -> None:
+    handler = Recorder()
+    peer, ws = net.open(handler, **DYING)
+    ws.pause_reading()
+    peer.send(text("unread"))
+    net.settle()
+    vanish(peer.socket)
+    if talks:
+        ws.send("x")
+    net.until(lambda: handler.closes)
+    assert handler.names() == ["open", "close"] and handler.closes == [DEAD]
+    assert ws.fd < 0 and ws.settings.stats["dead_peers"] == 1
+
+
+@pytest.mark.parametrize("reset", [False, True])
+def test_a_peer_that_leaves_while_nobody_listens_is_dead(net: Net, reset: bool) -> None:
+    handler = Recorder()
+    peer, _ = net.open(handler, **DYING)
+    handler.endpoints[0].pause_reading()
+    peer.send(text("unread"))
+    net.settle()
+    peer.reset() if reset else peer.close()
+    net.until(lambda: handler.closes)
+    assert handler.names() == ["open", "close"] and handler.closes == [DEAD]
+
+
+def test_a_peer_that_only_stops_sending_is_not_dead(net: Net) -> None:
+    """It may still read: what it sent before waits, and so does its end."""
+    handler = Recorder()
+    peer, ws = net.open(handler, **DYING)
+    ws.pause_reading()
+    peer.send(text("last"))
+    peer.socket.shutdown(socket.SHUT_WR)
+    net.until(lambda: len(peer.frames) >= 5)
     assert not handler.closes
     ws.resume_reading()
-    net.until(lambda: handler.closes)
-    assert handler.closes == [(1006, "keepalive ping timeout")]
+    net.until(lambda: handler.names() == ["open", "message", "close"])
 
 
 def test_what_is_kept_counts_as_memory_of_the_connection(net: Net) -> None:

@@ -114,6 +114,56 @@ def test_each_connection_has_its_own(net: Net) -> None:
     assert not handler.closes
 
 
+def test_who_is_not_read_from_may_send_on(net: Net) -> None:
+    """What waited in the kernel comes in one piece: it was sent at the rate all the same."""
+    handler = Recorder()
+    peer, ws = net.open(handler, max_messages_per_second=20, max_pings_per_second=20)
+    peer.send(text("x") * 15)
+    net.until(lambda: len(handler.messages) == 15)
+    ws.pause_reading()
+    rounds: list[int] = []
+
+    def talk() -> None:
+        peer.send(text("x") + frame(PING, b"", key=KEY))
+        rounds.append(1)
+        if len(rounds) < 40:
+            net.loop.selector.call_later(0.06, talk)
+
+    talk()
+    net.until(lambda: len(rounds) == 40)
+    assert len(handler.messages) == 15
+    ws.resume_reading()
+    net.until(lambda: len(handler.messages) == 55 or handler.closes)
+    assert not handler.closes
+
+
+def test_a_pause_allows_no_more_than_its_time(net: Net) -> None:
+    handler = Recorder()
+    peer, ws = net.open(handler, max_messages_per_second=20)
+    ws.pause_reading()
+    peer.send(text("x") * 60)
+    ticks: list[int] = []
+    net.loop.selector.call_later(0.3, ticks.append, 1)
+    net.until(lambda: ticks)
+    ws.resume_reading()
+    net.until(lambda: handler.closes)
+    assert handler.closes == [(1008, "more than 20 messages per second")]
+    assert 20 < len(handler.messages) < 60
+
+
+def test_the_time_before_a_pause_allows_no_more_than_a_second(net: Net) -> None:
+    handler = Recorder()
+    peer, ws = net.open(handler, max_messages_per_second=50)
+    ticks: list[int] = []
+    net.loop.selector.call_later(1.5, ticks.append, 1)
+    net.until(lambda: ticks)
+    ws.pause_reading()
+    ws.resume_reading()
+    peer.send(text("x") * 100)
+    net.until(lambda: handler.closes)
+    assert 50 <= len(handler.messages) < 60
+
+
 def test_buckets_stand_only_where_a_limit_is_set(net: Net) -> None:
     _, without = net.open(Recorder())
     _, with_one = net.open(Recorder(), max_pings_per_second=1)
