@@ -34,6 +34,11 @@ class Wire:
         self.socket.sendall(data)
         return self
 
+    def push(self, data: bytes) -> None:
+        """Send for as long as there is a connection: for a thread of its own."""
+        with contextlib.suppress(OSError):
+            self.send(data)
+
     def head(self) -> bytes:
         """The head of an HTTP answer; what follows stays in `received`."""
         while b"\r\n\r\n" not in self.received:

@@ -27,7 +27,8 @@ LAYERS = [
     {"events", "receiver", "connection", "deflate"},
     {"url", "headers", "head", "headreader", "refusal", "requirements", "handshake"}
     | {"routing", "response", "record"},
-    {"admission", "auth", "credentials", "entrance", "forwarded", "origin", "proxy", "session"},
+    {"admission", "auth", "credentials", "entrance", "forwarded", "origin", "proxy", "session"}
+    | {"coroutines", "line"},
     {"poller", "wheel", "files", "callback", "selector"},
     {"tls", "tlsbudget", "tlsconfig"},
     {"timetable", "rates", "backlog", "loop", "settings"},

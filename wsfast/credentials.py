@@ -25,6 +25,7 @@ import re
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 
+from wsfast.coroutines import is_asynchronous
 from wsfast.head import Request
 from wsfast.headers import is_token
 from wsfast.refusal import Refusal
@@ -118,9 +119,13 @@ class _Secrets:
 
 
 class _Check:
-    """Lets a request in if `verify` says so, and answers 401 if not."""
+    """Lets a request in if `verify` says so, and answers 401 if not.
 
-    __slots__ = ("_denied", "_missing", "_verify")
+    Attributes:
+        asynchronous: verify is a coroutine function: calling this may return an awaitable.
+    """
+
+    __slots__ = ("_denied", "_missing", "_verify", "asynchronous")
 
     def __init__(self, verify: Callable[..., Any], challenge: str, error: str) -> None:
         if not callable(verify):
@@ -128,6 +133,7 @@ class _Check:
         missing = [("WWW-Authenticate", challenge)]
         denied = [("WWW-Authenticate", challenge + error)]
         self._verify = verify
+        self.asynchronous = is_asynchronous(verify)
         self._missing = Refusal(401, "credentials are missing (RFC 9110 section 11.6)", missing)
         self._denied = Refusal(401, "the credentials are not accepted (RFC 9110 11.6)", denied)
 

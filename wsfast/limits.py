@@ -36,7 +36,13 @@ _ABOVE_ZERO = {
 }
 
 #: Times that may be off: 0 and None mean so.
-_SWITCHABLE = ("ping_interval_seconds", "dead_after_seconds", "idle_seconds", "lifetime_seconds")
+_SWITCHABLE = (
+    "ping_interval_seconds",
+    "dead_after_seconds",
+    "idle_seconds",
+    "lifetime_seconds",
+    "handler_seconds",
+)
 
 _SHARES = ("ping_jitter", "lifetime_jitter")
 
@@ -62,6 +68,8 @@ class Limits:
         lifetime_seconds: the longest that a connection stays open; then it is closed with 1001,
             "maximum lifetime". 0 or None: for ever.
         lifetime_jitter: the share by which each lifetime is shortened, at random, at most.
+        handler_seconds: the longest that a coroutine of a handler may take; then it is cancelled
+            and its connection closed with 1011. 0 or None: as long as it likes.
         high_water_bytes, low_water_bytes: bytes queued for a slow peer above which a server stops
             reading from it, and at which it goes on and on_drain is called.
         max_queue_bytes: with more than this queued, a further send meets the policy for slow
@@ -92,6 +100,7 @@ class Limits:
     idle_seconds: float | None = None
     lifetime_seconds: float | None = None
     lifetime_jitter: float = 0.1
+    handler_seconds: float | None = None
     high_water_bytes: int = 256 * 1024
     low_water_bytes: int = 64 * 1024
     max_queue_bytes: int = 1 << 20

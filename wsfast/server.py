@@ -180,9 +180,10 @@ class Server:
 
     def _make_settings(self, route: Route) -> Settings:
         handler = route.handler
-        if self._tasks is not None and route.coroutines:
-            handler = self._tasks.in_line(handler)
         options = {**self._options, **route.options, "endpoints": self.settings.endpoints}
+        if self._tasks is not None:
+            seconds = getattr(options["limits"], "handler_seconds", None)  # Settings checks it
+            handler = self._tasks.in_line(handler, seconds)
         handler = traced_handler(handler, self._tracers)
         return Settings(self.loop, Role.SERVER, handler, self.settings.opener, **options)
 

@@ -15,6 +15,10 @@ WAITING delivers nothing: whatever comes first and is no credential ends the ses
 REAUTHENTICATING messages are delivered on. ENDED closes with 4401 and a reason, and delivers
 nothing any more. A client may renew its credential before it is asked to; it stays who it was.
 
+`verify` may answer with an awaitable. The session stays as it is, then, until `judge` is told what
+came of it, and deadlines go on. Only one credential is verified at a time: what comes behind the
+first one, and behind a second one later, has to wait.
+
 What a credential looks like on the wire is the `Dialect`'s business; both ends share it. Nothing
 here does I/O or reads a clock: `now` is passed in, in seconds of a clock that never goes back.
 """
@@ -23,8 +27,9 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 __all__ = [
@@ -79,17 +84,25 @@ class Step(NamedTuple):
         grant: what was granted just now, or None.
         send: a message to send to the peer, or None.
         close_reason: close with 4401 and this reason, or None.
+        verify: what verify answered, to be awaited; `Session.judge` takes its result. Or None.
+        hold: keep the message, and whatever comes after it, and give it again after `judge`.
     """
 
     deliver: bool = False
     grant: Grant | None = None
     send: str | bytes | None = None
     close_reason: str | None = None
+    verify: Awaitable[Grant | None] | None = None
+    hold: bool = False
 
 
 #: Nothing but deliver it.
 DELIVER = Step(deliver=True)
 _NOTHING = Step()
+_HOLD = Step(hold=True)
+
+#: What `verify` answers, at once or once awaited.
+Verdict = Grant | None | Awaitable[Grant | None]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -126,7 +139,8 @@ class SessionPolicy:
     """What all sessions of a server share.
 
     Attributes:
-        verify: gets the credential, str, and returns a `Grant`, or None: it is not good.
+        verify: gets the credential, str, and returns a `Grant`, or None: it is not good. Or an
+            awaitable of these.
         deadline_seconds: how long the first message may take.
         on_expiry: what follows when a grant expires: "close", or "ask" for a new credential.
         grace_seconds: how long the answer to that may take.
@@ -137,7 +151,7 @@ class SessionPolicy:
         ValueError: a number is not above 0 and finite, or on_expiry is another word.
     """
 
-    verify: Callable[[str], Grant | None]
+    verify: Callable[[str], Verdict]
     deadline_seconds: float = 10.0
     on_expiry: str = "close"
     grace_seconds: float = 10.0
@@ -165,15 +179,17 @@ class Session:
         state: how far it is.
         grant: what was granted last, or None.
         deadline: when `tick` is to be called, in the seconds of `now`; infinite: never.
+        verifying: a credential was given to verify, and `judge` was not called yet.
     """
 
-    __slots__ = ("_policy", "_read", "deadline", "grant", "state")
+    __slots__ = ("_policy", "_read", "deadline", "grant", "state", "verifying")
 
     def __init__(self, policy: SessionPolicy, now: float) -> None:
         self._policy = policy
         self._read = policy.dialect.read
         self.state = _WAITING
         self.grant: Grant | None = None
+        self.verifying = False
         self.deadline = now + policy.deadline_seconds
 
     def receive(self, message: object, now: float) -> Step:
@@ -189,8 +205,10 @@ class Session:
         due = self.tick(now)
         if self.state is _ENDED:
             return due
-        if credential is not None:
-            step = self._judge(credential, now)
+        if self.verifying and (credential is not None or self.state is _WAITING):
+            step = _HOLD
+        elif credential is not None:
+            step = self._verify(credential, now)
         elif self.state is _WAITING:
             step = self._end("the first message is no credential")
         else:
@@ -203,10 +221,11 @@ class Session:
         if now < self.deadline:
             return _NOTHING
         policy = self._policy
+        happened = "was verified" if self.verifying else "came"
         if self.state is _WAITING:
-            return self._end(f"no credential came within {policy.deadline_seconds:g} s")
+            return self._end(f"no credential {happened} within {policy.deadline_seconds:g} s")
         if self.state is _REAUTHENTICATING:
-            return self._end(f"no new credential came within {policy.grace_seconds:g} s")
+            return self._end(f"no new credential {happened} within {policy.grace_seconds:g} s")
         if policy.on_expiry == "close":
             return self._end("the credential has expired")
         # From the expiry, not from now: a loop that was late gives no longer grace.
@@ -214,14 +233,22 @@ class Session:
         if now >= self.deadline:
             return self._end("the credential has expired")
         self.state = _REAUTHENTICATING
-        return Step(send=policy.dialect.challenge)
+        return _NOTHING if self.verifying else Step(send=policy.dialect.challenge)
 
-    def _judge(self, credential: str, now: float) -> Step:
-        grant = self._policy.verify(credential)
+    def judge(self, grant: Grant | None, now: float) -> Step:
+        """Take what verify's awaitable came to; if it raised, there is nothing to judge.
+
+        Raises:
+            TypeError: neither a `Grant` nor None. The session is then as it was.
+        """
+        if not isinstance(grant, Grant | None):
+            raise TypeError(f"verify returned {type(grant).__name__}, neither a Grant nor None")
+        due = self.tick(now)  # it may be too late
+        if self.state is _ENDED:
+            return due
+        self.verifying = False
         if grant is None:
             return self._end("the credential is not accepted")
-        if not isinstance(grant, Grant):
-            raise TypeError(f"verify returned {type(grant).__name__}, neither a Grant nor None")
         if grant.seconds is not None and not grant.seconds > 0:
             return self._end("the credential has expired")
         if self.grant is not None and self.grant.subject != grant.subject:
@@ -231,8 +258,16 @@ class Session:
         self.deadline = math.inf if grant.seconds is None else now + grant.seconds
         return Step(grant=grant)
 
+    def _verify(self, credential: str, now: float) -> Step:
+        verdict = self._policy.verify(credential)
+        if inspect.isawaitable(verdict):
+            self.verifying = True
+            return Step(verify=verdict)
+        return self.judge(verdict, now)
+
     def _end(self, reason: str) -> Step:
         self.state = _ENDED
+        self.verifying = False
         self.deadline = math.inf
         return Step(close_reason=reason)
 

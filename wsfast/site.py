@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from wsfast.auth import Authenticated
+from wsfast.coroutines import is_asynchronous
 from wsfast.errors import LocalProtocolError
 from wsfast.handshake import Refusal, Request
 from wsfast.headers import HeadersLike, format_cookies, format_subprotocols, pairs
@@ -19,7 +20,17 @@ from wsfast.origin import OriginPolicy
 from wsfast.response import Response
 from wsfast.routing import Routes
 
-__all__ = ["CALLBACKS", "Accept", "Found", "Origins", "Resource", "Route", "Site", "site_of"]
+__all__ = [
+    "CALLBACKS",
+    "Accept",
+    "Found",
+    "Origins",
+    "Resource",
+    "Route",
+    "Site",
+    "coroutines_of",
+    "site_of",
+]
 
 #: The methods of a handler that are called once its connection is open.
 CALLBACKS = ("on_open", "on_message", "on_ping", "on_pong", "on_drain", "on_close")
@@ -139,13 +150,8 @@ class Route:
     @property
     def coroutines(self) -> list[str]:
         """Which of the callbacks are coroutine functions, by name."""
-        handler = self.handler
-        while isinstance(handler, Authenticated):
-            handler = handler.handler
-        names = (*CALLBACKS, "on_authenticated")
-        named = [(name, getattr(handler, name, None)) for name in names]
-        named.append(("on_upgrade", self.upgrade))
-        return [name for name, callback in named if inspect.iscoroutinefunction(callback)]
+        names = coroutines_of(self.handler)
+        return [*names, "on_upgrade"] if is_asynchronous(self.upgrade) else names
 
     def choose_subprotocol(self, request: Request) -> str | None:
         """The first of ours that the client offered, or None."""
@@ -285,8 +291,9 @@ class Site:
         for resource in self._resources:
             if resource.route is not None and resource.route.coroutines:
                 yield f"{', '.join(resource.route.coroutines)} of route {resource.route.path}"
-            if inspect.iscoroutinefunction(resource.page):
-                yield f"page {resource.page.__qualname__}"
+            if is_asynchronous(resource.page):
+                name = getattr(resource.page, "__qualname__", repr(resource.page))
+                yield f"page {name}"
 
     def check(self, *, asynchronous: bool) -> None:
         """Check before it is served that it can be.
@@ -307,6 +314,16 @@ class Site:
                 f"{what}: async def needs asyncio to host the server: "
                 'run(hosting="asyncio"), or serving() inside a running loop'
             )
+
+
+def coroutines_of(handler: object) -> list[str]:
+    """Which methods of a handler are coroutine functions, by name, and `verify` before it."""
+    names = []
+    while isinstance(handler, Authenticated):
+        names += ["verify"] * handler.asynchronous
+        handler = handler.handler
+    callbacks = (*CALLBACKS, "on_authenticated")
+    return names + [name for name in callbacks if is_asynchronous(getattr(handler, name, None))]
 
 
 def site_of(

@@ -1,40 +1,34 @@
 """Coroutines of handlers, where asyncio hosts: one at a time for each connection, in wire order.
 
 Nothing is kept for a connection whose handler has nothing under way. While a coroutine runs,
-what else happens on its connection waits in line behind it; with more than 16 messages or 128 KiB
-waiting, reading from that peer pauses, and it goes on at 4 and 32 KiB. (What one read of up to
-256 KiB brought is in line all the same.) Bytes count because answers to all that waits may have to
-wait in turn, within `max_queue_bytes`. on_close is the last in line, so it waits for what is under
-way.
+what else happens on its connection waits in a `Line` behind it, which bounds it by pausing reading
+from that peer. on_close is the last in line, so it waits for what is under way.
 
 An exception ends as one of a sync handler does: it is logged once, the connection is closed with
-1011, and messages that wait are dropped.
+1011, and messages that wait are dropped. So does a coroutine that takes longer than it may
+(`Limits.handler_seconds`): the connection does not wait for it to take note.
 """
 
 from __future__ import annotations
 
 import asyncio
-import collections
 import functools
 import inspect
 import logging
+import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from wsfast.auth import Authenticated
 from wsfast.endpoint import Endpoint
-from wsfast.site import CALLBACKS
+from wsfast.line import Line
+from wsfast.site import CALLBACKS, coroutines_of
 
 __all__ = ["InLine", "Tasks"]
 
-_HIGH, _LOW = 16, 4
-_HIGH_BYTES, _LOW_BYTES = 128 * 1024, 32 * 1024
 _CANCEL_SECONDS = 1.0
 
 _log = logging.getLogger("wsfast")
-
-_Call = tuple[Callable[..., Any], tuple[Any, ...]]
-_SIZED = (str, bytes, memoryview)
 
 
 class Tasks:
@@ -80,14 +74,22 @@ class Tasks:
         task.add_done_callback(finished)
         return task
 
-    def in_line(self, handler: object) -> object:
-        """A handler for the engine, in front of one that has coroutine functions.
+    def in_line(self, handler: object, seconds: float | None = None) -> object:
+        """A handler for the engine, in front of one that may have coroutine functions.
 
         `Authenticated` stays in front: a credential does not wait for what is under way.
+
+        Args:
+            handler: any handler; one without coroutine functions is returned as it is.
+            seconds: `Limits.handler_seconds`.
         """
         if isinstance(handler, Authenticated):
-            return handler.around(self.in_line(handler.handler))
-        return InLine(handler, self)
+            return handler.around(self.in_line(handler.handler, seconds), self)
+        return InLine(handler, self, seconds) if coroutines_of(handler) else handler
+
+    def later(self, seconds: float, callback: Callable[..., Any], *args: Any) -> asyncio.Handle:
+        """Call callback(*args) after so many seconds."""
+        return self._loop.call_later(seconds, callback, *args)
 
     async def finish(self, seconds: float) -> None:
         """Wait for all tasks, for at most so many seconds; then cancel what still runs."""
@@ -105,57 +107,20 @@ class Tasks:
             await asyncio.wait(list(self._running), timeout=seconds)
 
 
-class _Line:
-    """What waits on one connection behind what is under way."""
-
-    __slots__ = ("calls", "paused", "size")
-
-    def __init__(self) -> None:
-        self.calls: collections.deque[_Call] = collections.deque()
-        self.size = 0
-        self.paused = False
-
-    def push(self, ws: Endpoint, call: _Call) -> None:
-        self.calls.append(call)
-        self.size += _size(call)
-        if not self.paused and (len(self.calls) >= _HIGH or self.size >= _HIGH_BYTES):
-            self.paused = True
-            ws.pause_reading()
-
-    def pop(self, ws: Endpoint) -> _Call:
-        call = self.calls.popleft()
-        self.size -= _size(call)
-        if self.paused and len(self.calls) <= _LOW and self.size <= _LOW_BYTES:
-            self.resume(ws)
-        return call
-
-    def resume(self, ws: Endpoint) -> None:
-        self.paused = False
-        ws.resume_reading()
-
-    def keep(self, callback: object) -> None:
-        """Drop all but the calls of one callback."""
-        self.calls = collections.deque(call for call in self.calls if call[0] == callback)
-        self.size = sum(map(_size, self.calls))
-
-
-def _size(call: _Call) -> int:
-    """Of a message or payload; that of text is counted in characters."""
-    details = call[1]
-    return len(details[0]) if details and isinstance(details[0], _SIZED) else 0
-
-
 class InLine:
     """Stands before a handler that has coroutine functions.
 
     Args:
         handler: any object with some of the methods of a handler.
         tasks: runs them.
+        seconds: how long a coroutine may take; None or 0: as long as it likes.
     """
 
-    def __init__(self, handler: object, tasks: Tasks) -> None:
+    def __init__(self, handler: object, tasks: Tasks, seconds: float | None = None) -> None:
         self._tasks = tasks
-        self._waiting: dict[Endpoint, _Line] = {}
+        self._seconds = seconds
+        self._waiting: dict[Endpoint, Line] = {}
+        self._overdue: set[Endpoint] = set()
         self._on_close = getattr(handler, "on_close", None)
         for name in (*CALLBACKS, "on_authenticated"):
             callback = getattr(handler, name, None)
@@ -169,32 +134,61 @@ class InLine:
             return
         result = callback(ws, *details)
         if result is not None and inspect.isawaitable(result):
-            self._waiting[ws] = _Line()
+            self._waiting[ws] = Line("handler")
             self._tasks.start(self._run(ws, result))
 
     async def _run(self, ws: Endpoint, result: Awaitable[Any]) -> None:
         line = self._waiting[ws]
         try:
             await self._guard(ws, line, result)
-            while line.calls:
+            while len(line):
                 callback, details = line.pop(ws)
                 await self._guard(ws, line, callback, *details)
         finally:
             del self._waiting[ws]
 
-    async def _guard(self, ws: Endpoint, line: _Line, what: Any, *details: Any) -> None:
+    async def _guard(self, ws: Endpoint, line: Line, what: Any, *details: Any) -> None:
         """Await one result, or call one callback and await what it returns, if that can be."""
+        timer = None
         try:
             result = what(ws, *details) if callable(what) else what
             if result is not None and inspect.isawaitable(result):
+                if self._seconds:
+                    task = asyncio.current_task()
+                    timer = self._tasks.later(self._seconds, self._cut, ws, line, result, task)
                 await result
         except (Exception, asyncio.CancelledError) as error:
-            if not self._tasks.stopping:
-                _log.exception("a handler failed; its connection is closed with 1011")
-            line.keep(self._on_close)
-            line.resume(ws)
-            ws.fail(_as_exception(error))
+            if isinstance(error, asyncio.CancelledError):
+                _forget_cancellation()
+            if ws not in self._overdue or not isinstance(error, asyncio.CancelledError):
+                self._fail(ws, line, error)
+        finally:
+            self._overdue.discard(ws)
+            if timer is not None:
+                timer.cancel()
+
+    def _fail(self, ws: Endpoint, line: Line, error: BaseException) -> None:
+        if not self._tasks.stopping:
+            _log.error(
+                "a handler failed; its connection is closed with 1011",
+                exc_info=error,
+            )
+        line.drop(ws, but=self._on_close)
+        ws.fail(error if isinstance(error, Exception) else RuntimeError(f"cancelled: {error!r}"))
+
+    def _cut(self, ws: Endpoint, line: Line, result: Any, task: asyncio.Task[Any]) -> None:
+        """It takes too long. Whether it lets itself be cancelled or not, its connection ends."""
+        name = getattr(result, "__qualname__", repr(result))
+        reason = f"{name} took longer than {self._seconds:g} s (handler_seconds)"
+        _log.error("%s: its connection is closed with 1011", reason)
+        self._overdue.add(ws)
+        task.cancel()
+        line.drop(ws, but=self._on_close)
+        ws.fail(TimeoutError(reason))
 
 
-def _as_exception(error: BaseException) -> Exception:
-    return error if isinstance(error, Exception) else RuntimeError(f"cancelled: {error!r}")
+def _forget_cancellation() -> None:
+    """The task goes on with what is behind: it is not one that somebody cancelled (3.11)."""
+    task: Any = asyncio.current_task()
+    if sys.version_info >= (3, 11):
+        task.uncancel()

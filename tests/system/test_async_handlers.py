@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 import threading
 from typing import Any
 
 import pytest
 
-from hosted import ASYNC_HOSTINGS, Wire, hosted
+from hosted import ASYNC_HOSTINGS, hosted
 from sockets import text
 from wire import BINARY, CLOSE, KEY, PING, PONG, TEXT, frame
 from wsfast.app import App
@@ -121,11 +120,6 @@ def test_an_exception_is_1011_and_logged_once(
     assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [RuntimeError]
 
 
-def push(wire: Wire, data: bytes) -> None:
-    with contextlib.suppress(OSError):
-        wire.send(data)
-
-
 def test_reading_pauses_while_messages_wait(async_hosting: str) -> None:
     """A peer that sends faster than the handler works fills its own buffers, not our memory."""
     handler = Recording()
@@ -134,7 +128,7 @@ def test_reading_pauses_while_messages_wait(async_hosting: str) -> None:
         serving.wait(lambda: handler.gate)
         count, size = 400, 100_000
         data = (frame(BINARY, bytes(size), key=KEY)) * count
-        sender = threading.Thread(target=push, args=(wire, data))
+        sender = threading.Thread(target=wire.push, args=(data,))
         sender.start()
         sender.join(0.3)
         assert sender.is_alive(), "40 MB left although nobody reads"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import types
 from collections.abc import Iterator
 
 import pytest
@@ -311,6 +312,147 @@ def test_coroutine_functions_need_a_host(net):
             net.server(handler)
 
 
+class Answers:
+    """In place of tasks: what verify returned, until the test says what came of it."""
+
+    def __init__(self):
+        self.pending = []
+
+    def answer(self, awaitable, done):
+        task = Answer(awaitable, done)
+        self.pending.append(task)
+        return task
+
+
+class Answer:
+    def __init__(self, awaitable, done):
+        awaitable.close()
+        self.done, self.result, self.was_cancelled = done, None, False
+
+    def cancel(self):
+        self.was_cancelled = True
+
+    def cancelled(self):
+        return self.was_cancelled
+
+    def say(self, result):
+        self.result = result
+        self.done(self)
+
+
+def asynchronous(handler, **options):
+    async def verify(credential):
+        raise AssertionError
+
+    answers = Answers()
+    return Authenticated(handler, verify=verify, **options).around(handler, answers), answers
+
+
+def serving(net, gate):
+    """A server that does not look at what verify is."""
+    server = net.server(types.SimpleNamespace())
+    route = next(server.site.routes)
+    route.handler = types.SimpleNamespace(
+        on_open=gate.on_open,
+        on_message=gate.on_message,
+        on_close=gate.on_close,
+        on_ping=gate.on_ping,
+    )
+    server._routes = {}
+    return server
+
+
+def test_an_answer_that_takes_its_time(net):
+    handler = Kept(echo=True)
+    gate, answers = asynchronous(handler)
+    peer = net.peer(serving(net, gate)).upgrade()
+    peer.send(text("authenticate alice") + text("a") + frame(9, b"p", key=KEY) + text("b"))
+    peer.expect((PONG, b"p"))
+    assert handler.events == [] and len(answers.pending) == 1
+    answers.pending[0].say(lambda: GRANTS["alice"])
+    peer.expect((PONG, b"p"), (TEXT, b"a"), (TEXT, b"b"))
+    assert handler.names() == ["authenticated", "open", "message", "ping", "message"]
+    [session] = gate._sessions.values()
+    assert session.line is None and session.task is None
+
+
+def test_an_answer_that_nobody_waits_for_any_more(net):
+    handler = Kept()
+    gate, answers = asynchronous(handler)
+    peer = net.peer(serving(net, gate)).upgrade()
+    peer.send(text("authenticate alice") + text("a"))
+    net.until(lambda: answers.pending)
+    peer.close()
+    net.until(lambda: not gate._sessions)
+    [answer] = answers.pending
+    assert answer.was_cancelled
+    answer.say(lambda: GRANTS["alice"])
+    assert handler.events == []
+
+
+def test_reading_pauses_while_much_waits_and_not_longer(net):
+    handler = Kept()
+    gate, answers = asynchronous(handler)
+    peer = net.peer(serving(net, gate)).upgrade()
+    peer.send(text("authenticate alice") + text("x") * 16)
+    net.until(lambda: answers.pending)
+    net.settle()
+    peer.send(text("y"))
+    net.settle()
+    [session] = gate._sessions.values()
+    assert len(session.line) == 16
+    answers.pending[0].say(lambda: GRANTS["alice"])
+    net.until(lambda: handler.messages == ["x"] * 16 + ["y"])
+
+
+def test_who_pauses_itself_is_not_resumed_by_an_answer(net):
+    handler = Kept(open=lambda ws: ws.pause_reading())
+    gate, answers = asynchronous(handler)
+    peer = net.peer(serving(net, gate)).upgrade()
+    peer.send(text("authenticate alice") + text("x") * 16)
+    net.until(lambda: answers.pending)
+    net.settle()
+    peer.send(text("y"))
+    answers.pending[0].say(lambda: GRANTS["alice"])
+    net.settle()
+    assert handler.messages == ["x"] * 16, "what was read is delivered"
+    handler.endpoints[0].resume_reading()
+    net.until(lambda: handler.messages[16:] == ["y"])
+
+
+def test_who_is_let_go_of_in_on_authenticated_gets_nothing(net):
+    handler = Kept(authenticated=lambda ws, grant: ws.disconnect())
+    gate, answers = asynchronous(handler)
+    peer = net.peer(serving(net, gate)).upgrade()
+    peer.send(text("authenticate alice") + text("more"))
+    net.until(lambda: answers.pending)
+    answers.pending[0].say(lambda: GRANTS["alice"])
+    assert handler.names() == ["authenticated", "close"]
+
+
+def test_a_subclass_keeps_what_it_has():
+    class Mine(Authenticated):
+        pass
+
+    gate = Mine(Kept(), verify=GRANTS.get)
+    gate.name = "mine"
+    other = gate.around(Kept())
+    assert type(other) is Mine and other.name == "mine"
+    assert other._sessions is not gate._sessions and not other.asynchronous
+
+
+def test_an_outer_gate_does_not_pass_the_inner_one(net):
+    handler = Kept()
+    server = net.server(gate(gate(handler)))
+    peer = net.peer(server).upgrade()
+    peer.send(text("authenticate alice"))
+    net.settle()
+    assert handler.events == []
+    peer.send(text("authenticate alice"))  # renewed at the outer one, as nobody else sees it
+    net.settle()
+    assert handler.events == []
+
+
 def test_another_one_with_the_same_rules(net):
     first, second = Kept(), Kept()
     wrapper = gate(first, deadline_seconds=0.03)
@@ -329,13 +471,12 @@ def test_a_coroutine_function_would_never_be_awaited():
         async def on_message(self, ws, message):
             raise AssertionError
 
-    async def verify(credential):
-        return Grant()
+    async def credential():
+        raise AssertionError
 
     for make in (
-        lambda: Authenticated(Kept(), verify=verify),
         lambda: Authenticating(Async(), lambda: "alice"),
-        lambda: Authenticating(Kept(), verify),
+        lambda: Authenticating(Kept(), credential),
     ):
         with pytest.raises(TypeError, match="is a coroutine function"):
             make()

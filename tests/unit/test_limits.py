@@ -19,6 +19,7 @@ SWITCHABLE = {
     "dead_after_seconds",
     "idle_seconds",
     "lifetime_seconds",
+    "handler_seconds",
 }
 SHARES = {"ping_jitter", "lifetime_jitter"}
 MARKS = ["low_water_bytes", "high_water_bytes", "max_queue_bytes"]

@@ -229,6 +229,174 @@ def test_other_misuse():
         ClientSession("token")
 
 
+# --- an answer that takes its time ---------------------------------------------------------------
+
+
+class Promise:
+    """What an asynchronous verify returns; nobody awaits it here."""
+
+    def __await__(self):
+        raise AssertionError
+
+    def __eq__(self, other):
+        return isinstance(other, Promise)
+
+    __hash__ = object.__hash__
+
+
+def promising(now=1000.0, **options):
+    return Session(SessionPolicy(lambda credential: Promise(), **options), now)
+
+
+def asked(made, now=1001):
+    """Have a credential verified; what it says is not known yet."""
+    assert made.receive("authenticate x", now) == Step(verify=Promise())
+    assert made.verifying
+
+
+def granted(name="minute", **options):
+    made = promising(**options)
+    asked(made, 1000)
+    assert made.judge(GRANTS[name], 1000) == Step(grant=GRANTS[name])
+    return made
+
+
+def test_an_answer_may_take_its_time():
+    made = promising()
+    asked(made)
+    assert (made.state, made.grant, made.deadline) == (WAITING, None, 1010)
+    assert made.judge(GRANTS["minute"], 1005) == Step(grant=GRANTS["minute"])
+    assert (made.state, made.verifying) == (AUTHENTICATED, False)
+    assert made.deadline == 1065, "it counts from the answer"
+    assert made.receive("hello", 1006) == DELIVER
+
+
+@pytest.mark.parametrize("message", ["hello", b"x", "", "authenticate y"])
+def test_whatever_comes_behind_the_first_one_is_held(message):
+    made = promising()
+    asked(made)
+    assert made.receive(message, 1002) == Step(hold=True)
+    assert (made.state, made.verifying) == (WAITING, True)
+    made.judge(GRANTS["forever"], 1003)
+    step = made.receive(message, 1003)
+    assert step == (Step(verify=Promise()) if message == "authenticate y" else DELIVER)
+
+
+@pytest.mark.parametrize(
+    ("grant", "reason"),
+    [(None, "not accepted"), (Grant("alice", 0), "has expired")],
+)
+def test_an_answer_may_be_no(grant, reason):
+    made = promising()
+    asked(made)
+    assert_ended(made, made.judge(grant, 1002), reason)
+    assert not made.verifying
+    assert made.receive("hello", 1003) == NOTHING
+
+
+def test_the_deadline_goes_on_meanwhile():
+    for look in (
+        lambda made: made.tick(1010),
+        lambda made: made.receive("hello", 1010),
+        lambda made: made.judge(GRANTS["forever"], 1010),
+    ):
+        made = promising()
+        asked(made, 1009)
+        assert_ended(made, look(made), "no credential was verified within 10 s")
+        assert made.judge(GRANTS["forever"], 1011) == NOTHING, "nobody waits for it any more"
+        assert made.grant is None
+
+
+@pytest.mark.parametrize("answer", [True, False, "alice", 0, Promise()])
+def test_an_answer_is_a_grant_or_none_as_well(answer):
+    made = promising()
+    asked(made)
+    with pytest.raises(TypeError, match="neither a Grant nor None"):
+        made.judge(answer, 1002)
+    assert (made.state, made.grant) == (WAITING, None)
+    assert made.receive("hello", 1003) == Step(hold=True)
+
+
+def test_messages_pass_while_a_newer_one_is_verified():
+    made = granted()
+    asked(made, 1050)
+    assert made.receive("hello", 1051) is DELIVER
+    assert made.receive("authenticate y", 1052) == Step(hold=True)
+    assert made.judge(GRANTS["hour"], 1053) == Step(grant=GRANTS["hour"])
+    assert made.deadline == 1053 + 3600
+
+
+def test_the_old_one_expires_while_a_newer_one_is_verified():
+    made = granted()
+    asked(made, 1059)
+    assert_ended(made, made.tick(1060), "the credential has expired")
+
+
+def test_nobody_is_asked_for_one_that_is_being_verified():
+    made = granted(on_expiry="ask", grace_seconds=7)
+    asked(made, 1059)
+    assert made.tick(1060) == NOTHING
+    assert (made.state, made.deadline) == (REAUTHENTICATING, 1067)
+    assert made.receive("hello", 1061) == DELIVER
+    assert made.judge(GRANTS["hour"], 1062) == Step(grant=GRANTS["hour"])
+    assert made.state is AUTHENTICATED
+
+
+def test_the_grace_goes_on_meanwhile():
+    made = granted(on_expiry="ask", grace_seconds=7)
+    assert made.tick(1060) == Step(send="reauthenticate")
+    asked(made, 1066)
+    assert_ended(made, made.tick(1067), "no new credential was verified within 7 s")
+
+
+def test_the_answer_may_come_before_the_timer():
+    made = granted(on_expiry="ask", grace_seconds=7)
+    asked(made, 1059)
+    assert made.judge(GRANTS["hour"], 1061) == Step(grant=GRANTS["hour"])
+    made = granted(on_expiry="ask", grace_seconds=7)
+    asked(made, 1059)
+    assert_ended(made, made.judge(GRANTS["hour"], 1067), "has expired")
+
+
+def test_a_newer_one_of_somebody_else():
+    made = granted()
+    asked(made, 1001)
+    assert_ended(made, made.judge(GRANTS["bob"], 1002), "somebody else's")
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whatever_comes_nothing_is_delivered_before_an_answer(seed):
+    choose = random.Random(seed)
+    made = promising(now=0, on_expiry=choose.choice(["ask", "close"]))
+    now, valid_until, pending = 0.0, None, False
+    for _ in range(300):
+        now += choose.choice([0, 0.1, 1, 5])
+        action = choose.choice(["message", "message", "credential", "tick", "answer"])
+        if action == "answer" and not pending:
+            continue
+        if action == "answer":
+            grant = GRANTS[choose.choice(["minute", "forever", "hour"])]
+            step, pending = made.judge(grant, now), False
+            if step.grant is not None:
+                valid_until = math.inf if grant.seconds is None else now + grant.seconds
+        elif action == "tick":
+            step = made.tick(now)
+        else:
+            step = made.receive("authenticate x" if action == "credential" else "hello", now)
+        if made.state is ENDED:
+            assert not made.verifying and not step.deliver
+            assert made.receive("hello", now) == NOTHING
+            return
+        assert (step.verify is None) or not pending, "one at a time"
+        pending = pending or step.verify is not None
+        assert made.verifying == pending
+        if step.deliver:
+            grace = 10 if made.state is REAUTHENTICATING else 0
+            assert valid_until is not None and now < valid_until + grace
+        if step.hold:
+            assert pending and (action == "credential" or valid_until is None)
+
+
 # --- both ends, and other languages --------------------------------------------------------------
 
 
