@@ -31,7 +31,7 @@ LAYERS = [
     | {"coroutines", "line"},
     {"poller", "wheel", "files", "callback", "selector"},
     {"tls", "tlsbudget", "tlsconfig"},
-    {"timetable", "rates", "backlog", "loop", "settings"},
+    {"timetable", "rates", "backlog", "loop", "settings", "traffic"},
     {"transport", "opened", "upgrading", "messaging", "endpoint"},
     {"descriptors", "signals", "listening", "listener", "tracing", "drain", "server", "client"}
     | {"site", "tasks", "opening", "hosting", "app"},

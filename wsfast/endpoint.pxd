@@ -3,7 +3,7 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from wsfast.messaging cimport EndpointConnection, Messaging
-from wsfast.upgrading cimport CONNECTING, DONE, OPEN, OPENING, REFUSED, Phase
+from wsfast.upgrading cimport CONNECTING, DONE, KEPT, OPEN, OPENING, REFUSED, Phase
 
 # Phase and its values: how far the life of an endpoint is, see wsfast.upgrading.
 

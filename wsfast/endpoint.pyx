@@ -30,7 +30,8 @@ from wsfast.receiver cimport BINARY, PING, TEXT
 from wsfast.selector cimport HANGUP, READABLE, WRITABLE
 from wsfast.settings cimport Settings
 from wsfast.timetable cimport DEAD, EXPIRED, HEARTBEAT_BYTES, IDLE, PING_DUE, Due
-from wsfast.upgrading cimport CONNECTING, DONE, OPEN, OPENING, REFUSED
+from wsfast.transport cimport count_received
+from wsfast.upgrading cimport CONNECTING, DONE, KEPT, OPEN, OPENING, REFUSED
 
 import logging
 
@@ -131,6 +132,7 @@ cdef class Endpoint(Messaging):
         self.opening = None
         self.phase = OPEN
         settings.counters.opened += 1
+        self.begin_tally(size)
         settings.timetable.begin(&self.times, clock_ns())
         if settings.rates is not None:
             self.buckets = settings.rates.new_buckets(self.times.heard)
@@ -172,7 +174,7 @@ cdef class Endpoint(Messaging):
         if size <= 0:
             return self.on_no_bytes(size)
         self.times.heard = self.loop.selector.now_ns
-        self.settings.counters.bytes_received += <size_t>size
+        count_received(self, size)
         if size == RECEIVE_BYTES or events & HANGUP:
             self.loop.selector.ask_again(self)
         return self.take_turn(incoming.data, size)
@@ -204,12 +206,12 @@ cdef class Endpoint(Messaging):
         if size < 0 and (errno == EAGAIN or errno == EINTR):
             return 0
         if self.phase != OPENING:
+            self.ended = True
             return self.abort() if size < 0 else self.on_end()
         return self.on_opening_end(errno if size < 0 else 0)
 
     cdef int on_end(self) except -1:
         """The peer sends nothing more. It may still read: what is queued leaves first."""
-        self.ended = True
         if self.connection is not None:
             self.connection.receive_end()
         self.update_interest()
@@ -222,7 +224,7 @@ cdef class Endpoint(Messaging):
             if self.phase == OPEN:
                 if self.buckets == NULL or not self.is_too_fast(BYTES, size):
                     self.connection.receive_bytes(data, size)
-            elif self.phase == OPENING:
+            elif self.phase == OPENING or self.phase == KEPT:
                 self.on_opening(data, size)
         except Exception:
             self.on_handler_error()
@@ -286,6 +288,9 @@ cdef class Endpoint(Messaging):
         return 0
 
     cdef int on_closed(self, int close_code, str reason) except -1:
+        if self.tally != NULL and not self.tally.ended:
+            self.tally.ended = True
+            self.tally.ended_by_us = close_code == ABNORMAL_CLOSURE and not self.ended
         try:
             if self.settings.close_callback is not None:
                 self.settings.close_callback(self, close_code, reason)
@@ -355,6 +360,8 @@ cdef class Endpoint(Messaging):
         """Take the next step towards the end, if the connection is on its way there (7.1.1)."""
         cdef EndpointConnection connection = self.connection
         if self.fd < 0 or self.phase == OPENING or self.phase == CONNECTING:
+            return 0
+        if self.phase == KEPT and not self.ended:
             return 0
         if self.phase == OPEN and not connection.close_sent and not self.ended:
             return 0

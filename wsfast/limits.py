@@ -37,6 +37,7 @@ _ABOVE_ZERO = {
 
 #: Times that may be off: 0 and None mean so.
 _SWITCHABLE = (
+    "keep_alive_seconds",
     "ping_interval_seconds",
     "dead_after_seconds",
     "idle_seconds",
@@ -56,6 +57,9 @@ class Limits:
         max_fragments: frames of one message, None for any number: held bytes are bounded anyway.
         max_head_bytes, max_headers: of the head of an HTTP request or answer, and its lines.
         opening_seconds: from accept or connect to the end of the opening handshake.
+        keep_alive_seconds: from the answer to a plain request to the first byte of the next one
+            on that connection; longer than the minute of most load balancers, so that they are
+            the ones who close. 0 or None: every answer ends its connection.
         closing_seconds: from our Close to the end of the connection.
         ping_interval_seconds: without received bytes for so long, a ping is sent; 0 or None:
             never.
@@ -93,6 +97,7 @@ class Limits:
     max_head_bytes: int = 16384
     max_headers: int = 128
     opening_seconds: float = 5.0
+    keep_alive_seconds: float | None = 75.0
     closing_seconds: float = 10.0
     ping_interval_seconds: float | None = 25.0
     ping_jitter: float = 0.2

@@ -20,7 +20,8 @@ from wsfast.frame cimport write_header
 from wsfast.poller cimport clock_ns
 from wsfast.rates cimport MESSAGES, PINGS, Buckets, RateLimits
 from wsfast.receiver cimport BINARY, CLOSE, CONTINUATION, PING, PONG, TAIL_BYTES, TEXT
-from wsfast.settings cimport Settings
+from wsfast.settings cimport Settings, Tally
+from wsfast.transport cimport count_message_received, count_message_sent
 from wsfast.upgrading cimport CONNECTING, DONE, OPEN, OPENING
 
 import logging
@@ -50,7 +51,7 @@ cdef class EndpointConnection(Connection):
     ) except -1:
         cdef Messaging owner = self.owner
         owner.times.active = owner.times.heard
-        owner.settings.counters.messages_received += 1
+        count_message_received(owner)
         if owner.buckets != NULL and owner.is_too_fast(MESSAGES, 1):
             return 0
         return owner.on_message(opcode, payload, size, key)
@@ -58,7 +59,7 @@ cdef class EndpointConnection(Connection):
     cdef int on_assembled(self, int opcode, bytes payload) except -1:
         cdef Messaging owner = self.owner
         owner.times.active = owner.times.heard
-        owner.settings.counters.messages_received += 1
+        count_message_received(owner)
         if owner.buckets != NULL and owner.is_too_fast(MESSAGES, 1):
             return 0
         return owner.on_assembled(opcode, payload)
@@ -79,6 +80,13 @@ cdef class EndpointConnection(Connection):
     cdef int on_close(self, int close_code, str reason) except -1:
         return self.owner.on_closed(close_code, reason)
 
+    cdef int start_close(self, int close_code, str reason) except -1:
+        cdef bint ours = not self.close_sent and not self.finished
+        Connection.start_close(self, close_code, reason)
+        if ours and self.owner.tally != NULL:
+            self.owner.tally.ended = self.owner.tally.ended_by_us = True
+        return 0
+
     cdef Buffer output(self):
         return self.owner.output()
 
@@ -90,7 +98,7 @@ cdef class EndpointConnection(Connection):
         cdef Buffer cork = owner.loop.cork
         if first_byte & (FIN_BIT | CLOSE) == FIN_BIT:  # not of a control frame, nor of a fragment
             owner.times.active = owner.loop.selector.now_ns
-            owner.settings.counters.messages_sent += 1
+            count_message_sent(owner)
         if size < LARGE_BYTES or not self.is_server or owner.output() is not cork:
             return Connection.write_frame(self, first_byte, payload, size)
         cork.end += write_header(cork.reserve(14), <uint8_t>first_byte, size, False, 0)
@@ -248,6 +256,8 @@ cdef class Messaging(Upgrading):
             size += sys.getsizeof(self.queue) + self.queue.capacity
         if self.backlog is not None:
             size += sys.getsizeof(self.backlog) + self.backlog.bytes
+        if self.tally != NULL:
+            size += sizeof(Tally)
         return size + (0 if self.buckets == NULL else sizeof(Buckets))
 
     cdef int begin_close(self, int close_code, str reason) except -1:

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint8_t
 
-from wsfast.settings cimport Settings
+from wsfast.settings cimport Settings, Tally
 from wsfast.transport cimport Transport
 
 
@@ -18,6 +18,9 @@ cdef class Opened(Transport):
     cdef int condense(self) except -1
     # Live by the settings of a route from now on.
     cdef int change_settings(self, Settings settings) except -1
+
+    # Count from now on, if its settings say so; `trailing` bytes of frames came already.
+    cdef int begin_tally(self, size_t trailing) except -1
 
     # private: read on, or not, as `halts` has it from now on
     cdef int halt_or_read(self, uint8_t halts) except -1

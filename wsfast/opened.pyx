@@ -7,12 +7,15 @@ at it after on_open. So it is an object until on_open returns, and a record (wsf
 then on, which is read again by whoever asks.
 """
 
-from libc.stdint cimport uint8_t
+from libc.stdint cimport int64_t, uint8_t
+from libc.stdlib cimport calloc
 
+from wsfast.poller cimport clock_ns
 from wsfast.selector cimport EDGE, WRITABLE
 
 from wsfast.head import Request
 from wsfast.record import keep_request, recall_request
+from wsfast.traffic import Traffic
 
 __all__ = ["Opened"]
 
@@ -54,6 +57,24 @@ cdef class Opened(Transport):
             return {}
         return {flat[at]: flat[at + 1] for at in range(0, len(flat), 2)}
 
+    @property
+    def traffic(self):
+        """What went over it since it was opened, a `Traffic`; None without `count_traffic`."""
+        cdef Tally *tally = self.tally
+        if tally == NULL:
+            return None
+        ended_by = None
+        if tally.ended:
+            ended_by = "us" if tally.ended_by_us else "peer"
+        return Traffic(
+            ((tally.closed or clock_ns()) - tally.opened) / 1e9,
+            tally.messages_received,
+            tally.messages_sent,
+            tally.bytes_received,
+            max(tally.bytes_sent, 0),
+            ended_by,
+        )
+
     def pause_reading(self, *, by="application"):
         """Read nothing from the peer until `resume_reading`.
 
@@ -88,6 +109,20 @@ cdef class Opened(Transport):
         # Before TCP stands it waits for that, and looks at `halts` afterwards.
         if self.interest & (EDGE | WRITABLE) != EDGE | WRITABLE or self.blocked:
             return self.update_interest()
+        return 0
+
+    cdef int begin_tally(self, size_t trailing) except -1:
+        cdef size_t unsent = self.loop.cork.end if self.loop.turn is self else 0
+        if not self.settings.count_traffic:
+            return 0
+        self.tally = <Tally *>calloc(1, sizeof(Tally))
+        if self.tally == NULL:
+            raise MemoryError
+        if self.queue is not None:
+            unsent += self.queue.end - self.queue.start
+        self.tally.opened = clock_ns()
+        self.tally.bytes_received = trailing
+        self.tally.bytes_sent = -<int64_t>unsent
         return 0
 
     cdef int remember(self, object request, object subprotocol) except -1:

@@ -1,6 +1,6 @@
 """What all endpoints of one server, or of one client, share."""
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int64_t, uint64_t
 
 from wsfast.backlog cimport Policy
 from wsfast.loop cimport Loop
@@ -13,6 +13,7 @@ cdef struct Counters:                     # of all endpoints; the names are thos
     uint64_t opened                       # opening handshakes that succeeded
     uint64_t refused                      # ... that were answered with a refusal
     uint64_t failed                       # ... that came to nothing otherwise
+    uint64_t pages                        # plain requests that were answered
     uint64_t closed                       # connections that were open and ended
     uint64_t messages_received
     uint64_t messages_sent
@@ -28,11 +29,23 @@ cdef struct Counters:                     # of all endpoints; the names are thos
     uint64_t rate_limited                 # failed with 1008: the peer sent too fast
 
 
+cdef struct Tally:                        # of one connection; see traffic.Traffic
+    uint64_t opened                       # when, in ns of the loop's clock
+    uint64_t closed                       # its socket; 0: not yet
+    uint64_t messages_received
+    uint64_t messages_sent
+    uint64_t bytes_received
+    int64_t bytes_sent                    # below 0: so much of the 101 has not left yet
+    bint ended_by_us                      # we began to end it, with a Close or without
+    bint ended                            # somebody did
+
+
 cdef class Settings:
     cdef readonly Loop loop               # where they live
     cdef readonly object role             # rfc6455.Role
     cdef readonly object limits           # limits.Limits; what C reads of it stands below
     cdef readonly bint views              # binary messages as memoryview, not bytes
+    cdef readonly bint count_traffic      # each connection has a tally of its own
     cdef readonly bint keep_request       # ws.request is kept for the life of the connection
     cdef readonly object opener           # makes the handshake of an endpoint: opener() -> object
     cdef readonly object make_session     # makes the TLS session of an endpoint; None: plain
@@ -47,6 +60,7 @@ cdef class Settings:
     cdef size_t max_buffered_bytes        # of all connections of the loop; 0: no limit
     cdef Policy slow_consumer             # what becomes of what a slow peer does not read
     cdef double opening_seconds           # from accept or connect to the end of the handshake
+    cdef double keep_alive_seconds        # from a page to the next request; 0: no next one
     cdef double closing_seconds           # from our Close to the end of the connection
     cdef object open_callback             # the handler's methods, None where it has none
     cdef object message_callback

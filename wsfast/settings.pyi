@@ -24,6 +24,7 @@ class Settings:
         make_session: Callable[[], TlsSession] | None = None,
         preface: bool = False,
         keep_request: bool = True,
+        count_traffic: bool = False,
         endpoints: set[Endpoint] | None = None,
     ) -> None: ...
     @property
@@ -34,6 +35,8 @@ class Settings:
     def limits(self) -> Limits: ...
     @property
     def views(self) -> bool: ...
+    @property
+    def count_traffic(self) -> bool: ...
     @property
     def keep_request(self) -> bool: ...
     @property

@@ -25,6 +25,7 @@ cdef class Settings:
             answer our own heartbeats do not come to on_pong.
         opener: called without arguments for each connection; returns its opening handshake, an
             object with start(endpoint), receive(endpoint, data) and receive_eof(endpoint).
+            What receive returns, if it is not None, is the begin of another request.
         limits: `Limits`. A client never stops reading at the high-water mark: two ends that both
             did would wait for each other.
         views: hand binary messages on as memoryview of the receive buffer; such a view stays
@@ -41,6 +42,8 @@ cdef class Settings:
             None while more of it is needed. Without TLS it means nothing.
         keep_request: False forgets `ws.request` when on_open returns, and saves its bytes for each
             connection. Without any method to look at it, it is forgotten as well.
+        count_traffic: count for each connection what goes over it, for `ws.traffic`; it takes 56
+            bytes more then.
         endpoints: the set to keep them in: one for all settings of a server.
     """
 
@@ -57,6 +60,7 @@ cdef class Settings:
         make_session=None,
         preface=False,
         keep_request=True,
+        count_traffic=False,
         endpoints=None,
     ):
         if not isinstance(limits, Limits):
@@ -70,12 +74,14 @@ cdef class Settings:
         self.make_session = make_session
         self.preface = preface
         self.views = views
+        self.count_traffic = count_traffic
         self.high_water_bytes = limits.high_water_bytes
         self.low_water_bytes = limits.low_water_bytes
         self.max_queue_bytes = limits.max_queue_bytes
         self.max_buffered_bytes = limits.max_buffered_bytes or 0
         self.slow_consumer = POLICIES[slow_consumer]
         self.opening_seconds = limits.opening_seconds
+        self.keep_alive_seconds = limits.keep_alive_seconds or 0.0
         self.closing_seconds = limits.closing_seconds
         self.timetable = Timetable(limits)
         self.rates = RateLimits.of(limits)

@@ -1,12 +1,12 @@
 """One socket on a loop: gathers what is sent, and queues what the kernel does not take."""
 
-from libc.stdint cimport uint8_t
+from libc.stdint cimport int64_t, uint8_t
 
 from wsfast.backlog cimport Backlog
 from wsfast.buffer cimport Buffer
 from wsfast.loop cimport Loop
 from wsfast.selector cimport Stream
-from wsfast.settings cimport Settings
+from wsfast.settings cimport Settings, Tally
 from wsfast.tls cimport TlsSession
 
 
@@ -15,6 +15,7 @@ cdef class Transport(Stream):
     cdef Loop loop                        # settings.loop, one step nearer
     cdef Buffer queue                     # bytes that wait to be sent; None: none
     cdef TlsSession session               # TLS between socket and protocol; None: plain
+    cdef Tally *tally                     # what went over it; NULL: not counted
     cdef Backlog backlog                  # messages that wait behind it; None: none
     cdef size_t accounted                 # how much of both loop.buffered_bytes has
     cdef bint blocked                     # the kernel took less than all: waiting for WRITABLE
@@ -65,3 +66,29 @@ cdef class Transport(Stream):
     cdef Py_ssize_t encrypt_and_send(self, const uint8_t *data, size_t size) except -1
     cdef Py_ssize_t session_over(self) except? -1
     cdef int end_session(self) except -1
+
+
+cdef inline void count_received(Transport self, size_t size) noexcept:
+    """So many bytes came."""
+    self.settings.counters.bytes_received += size
+    if self.tally != NULL:
+        self.tally.bytes_received += size
+
+
+cdef inline void count_sent(Transport self, size_t size) noexcept:
+    """The kernel took so many bytes."""
+    self.settings.counters.bytes_sent += size
+    if self.tally != NULL:
+        self.tally.bytes_sent += <int64_t>size
+
+
+cdef inline void count_message_received(Transport self) noexcept:
+    self.settings.counters.messages_received += 1
+    if self.tally != NULL:
+        self.tally.messages_received += 1
+
+
+cdef inline void count_message_sent(Transport self) noexcept:
+    self.settings.counters.messages_sent += 1
+    if self.tally != NULL:
+        self.tally.messages_sent += 1

@@ -19,9 +19,11 @@ go first. While there are any, there is a queue, though it may be empty.
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport uint32_t
+from libc.stdlib cimport free
 from posix.unistd cimport close
 
 from wsfast.loop cimport CORK_BYTES, RECEIVE_BYTES
+from wsfast.poller cimport clock_ns
 from wsfast.selector cimport EDGE, READABLE, WRITABLE
 from wsfast.tls cimport HEADROOM_BYTES, TlsSession
 
@@ -130,6 +132,9 @@ cdef class Transport(Stream):
     def __cinit__(self, Settings settings not None, *args, **kwargs):
         self.settings = settings
         self.loop = settings.loop
+
+    def __dealloc__(self):
+        free(self.tally)
 
     @property
     def secure(self):
@@ -306,12 +311,12 @@ cdef class Transport(Stream):
             self.flush_cork()
             if self.queue is None:
                 sent = self.transmit(payload, size)
-            self.settings.counters.bytes_sent += <size_t>sent
+            count_sent(self, <size_t>sent)
             return self.enqueue(payload + sent, size - sent)
         sent = ws_send_two(self.fd, cork.data, held, <void *>payload, size)
         sent = taken(self.fd, sent, held + size)
         cork.end = 0
-        self.settings.counters.bytes_sent += <size_t>sent
+        count_sent(self, <size_t>sent)
         if <size_t>sent < held:
             self.enqueue(cork.data + sent, held - sent)
             return self.enqueue(payload, size)
@@ -380,7 +385,7 @@ cdef class Transport(Stream):
         cork.end = 0
         if size and self.fd >= 0:
             sent = self.transmit(cork.data, size)
-            self.settings.counters.bytes_sent += <size_t>sent
+            count_sent(self, <size_t>sent)
             if <size_t>sent < size or self.session is not None:
                 self.enqueue(cork.data + sent, size - sent)
         elif self.blocked:
@@ -402,7 +407,7 @@ cdef class Transport(Stream):
             if self.queued() > self.settings.high_water_bytes:
                 self.paused = True  # whoever saw so much waits for on_drained
             sent = self.transmit(queue.data + queue.start, queue.end - queue.start)
-            self.settings.counters.bytes_sent += sent
+            count_sent(self, sent)
             queue.consume(sent)
             self.blocked = self.queued() != 0
             if not self.blocked:
@@ -455,6 +460,8 @@ cdef class Transport(Stream):
             self.end_session()
             self.loop.selector.remove_stream(self)
             close(fd)
+            if self.tally != NULL:
+                self.tally.closed = clock_ns()
             self.queue = None
             self.backlog = None
             self.account()

@@ -7,13 +7,14 @@ from wsfast.opened cimport Opened
 cdef enum Phase:
     CONNECTING                    # TCP is on its way
     OPENING                       # the opening handshake is
+    KEPT                          # a plain request was answered, and another one may come
     OPEN                          # frames may go, until both Close frames went
     REFUSED                       # the handshake was refused; its answer is on its way
     DONE                          # no socket (yet, or any more)
 
 
 cdef class Upgrading(Opened):
-    cdef object opening                   # the handshake under way; None before and after
+    cdef object opening                   # of the requests under way; None before and after
     cdef Phase phase                      # how far its life is
     cdef bint answer_ready                # the opening is to be called again: it has its answer
 
@@ -34,3 +35,4 @@ cdef class Upgrading(Opened):
     cdef int on_opening_end(self, int error) except -1        # 0: the peer left, or an errno
     cdef int take_preface(self, const uint8_t *data, size_t size) except -1
     cdef int on_opening_deadline(self) except -1
+    cdef int tell_answered(self, object response) except -1   # to the opening, if it listens

@@ -6,6 +6,10 @@
 The handshake itself is an object that the settings' opener makes, and that is let go of when it
 is over. It gets the bytes and answers with `write`, and then with `open` (of Endpoint), `refuse`
 or `fail`. One deadline holds for all of it, and incoming bytes do not move it.
+
+A plain request is answered with `answer`, and may be followed by others, the last of which may
+open a WebSocket: each of them has that deadline, from its first byte on, and the time without any
+has one of its own. Nothing is told of a connection that ends between two requests.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
@@ -76,24 +80,42 @@ cdef class Upgrading(Opened):
     def refuse(self, response):
         """Send an HTTP response in place of the handshake and end the connection.
 
-        A TLS handshake that is not over is broken off: nothing can be said before. The opening's
-        on_refused(response) is called, if it has one, whoever refused.
+        A TLS handshake that is not over is broken off: nothing can be said before. Where no
+        request waits for an answer, the connection is just closed. The opening's
+        on_answered(response) is called, if it has one, whoever refused.
         """
+        if self.phase == KEPT:
+            self.close_socket()
         if self.phase != OPENING:
             return
         if self.session is not None and not self.session.established:
             self.fail_opening(ConnectFailed("refused before the TLS handshake was over"))
             return
         self.write(response)
-        told = getattr(self.opening, "on_refused", None)
-        self.opening = None
         self.phase = REFUSED
         self.settings.counters.refused += 1
-        if told is not None:
-            try:
-                told(response)
-            except Exception:
-                self.on_handler_error()
+        self.tell_answered(response)
+        self.opening = None
+
+    def answer(self, response, bint keep):
+        """Send the answer to a plain request; the opening's on_answered(response) is called.
+
+        Args:
+            response: all of it.
+            keep: wait for another request, for as long as `keep_alive_seconds` of the limits
+                says; the opening may hand on what has arrived of it by returning it from
+                `receive`. Otherwise the connection ends.
+        """
+        if self.phase != OPENING:
+            return
+        self.write(response)
+        self.settings.counters.pages += 1
+        self.phase = KEPT if keep else REFUSED
+        self.tell_answered(response)
+        if keep:
+            self.loop.selector.set_deadline(self, self.settings.keep_alive_seconds)
+        else:
+            self.opening = None
 
     # --- life ------------------------------------------------------------------------------
 
@@ -177,11 +199,26 @@ cdef class Upgrading(Opened):
         return 0
 
     cdef int on_opening(self, const uint8_t *data, size_t size) except -1:
+        cdef object left
         if self.opening is None:
             self.opening = self.settings.opener()
         if self.session is not None and self.session.preface:
             return self.take_preface(data, size)
-        self.opening.receive(self, PyBytes_FromStringAndSize(<char *>data, size))
+        left = PyBytes_FromStringAndSize(<char *>data, size)
+        while left is not None:
+            if self.phase == KEPT:
+                self.phase = OPENING
+                self.loop.selector.set_deadline(self, self.settings.opening_seconds)
+            left = self.opening.receive(self, left) or None
+        return 0
+
+    cdef int tell_answered(self, object response) except -1:
+        told = getattr(self.opening, "on_answered", None)
+        try:
+            if told is not None:
+                told(response)
+        except Exception:
+            self.on_handler_error()
         return 0
 
     cdef int take_preface(self, const uint8_t *data, size_t size) except -1:

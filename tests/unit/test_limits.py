@@ -15,6 +15,7 @@ WHOLE = [name for name, field in FIELDS.items() if str(field.type).startswith("i
 REAL = [name for name, field in FIELDS.items() if str(field.type).startswith("float")]
 OPTIONAL = {name for name, field in FIELDS.items() if str(field.type).endswith("None")}
 SWITCHABLE = {
+    "keep_alive_seconds",
     "ping_interval_seconds",
     "dead_after_seconds",
     "idle_seconds",
@@ -40,7 +41,7 @@ def test_defaults_are_no_looser_than_those_of_the_best_peers() -> None:
 def test_what_costs_or_refuses_somebody_is_off_until_it_is_asked_for() -> None:
     limits = Limits()
     off = {name for name in FIELDS if getattr(limits, name) is None}
-    assert off == OPTIONAL - {"ping_interval_seconds", "dead_after_seconds"}
+    assert off == OPTIONAL - {"keep_alive_seconds", "ping_interval_seconds", "dead_after_seconds"}
 
 
 def test_it_is_frozen_and_has_no_dict() -> None:

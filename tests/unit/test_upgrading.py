@@ -12,6 +12,8 @@ import pytest
 from sockets import Net, Recorder, network, request_head
 from wsfast.endpoint import Endpoint
 from wsfast.errors import LocalProtocolError
+from wsfast.listener import Listener
+from wsfast.listening import listen
 from wsfast.rfc6455 import Role, State
 from wsfast.settings import Settings
 from wsfast.upgrading import Upgrading
@@ -118,3 +120,63 @@ def test_refuse_and_open_after_the_end_do_nothing(net: Net) -> None:
     ws.refuse(b"HTTP/1.1 403 Forbidden\r\n\r\n")
     ws.open(None, b"")
     assert ws.ready_state is State.CLOSED and handler.names() == ["failed"]
+
+
+class Counting:
+    """An opening that answers every line with its number, and keeps the connection up to 3."""
+
+    def __init__(self) -> None:
+        self.answered: list[bytes] = []
+        self.lines = 0
+
+    def receive(self, endpoint: Any, data: bytes) -> bytes | None:
+        line, end, rest = data.partition(b"\n")
+        if not end:
+            return None
+        self.lines += 1
+        endpoint.answer(b"%d" % self.lines + line, self.lines < 3)
+        return rest
+
+    def receive_eof(self, endpoint: Any) -> None:
+        """Nothing is left."""
+
+    def on_answered(self, response: bytes) -> None:
+        self.answered.append(response)
+        if response.startswith(b"2"):
+            raise RuntimeError("it is logged")
+
+
+def test_one_opening_answers_several_requests(net: Net, caplog: pytest.LogCaptureFixture) -> None:
+    """It gets back what it returns, and a fault in on_answered changes nothing."""
+    made: list[Counting] = []
+
+    def opener() -> Counting:
+        made.append(Counting())
+        return made[-1]
+
+    handler = Recorder()
+    settings = Settings(net.loop, Role.SERVER, handler, opener)
+    [listening] = listen("127.0.0.1", 0)
+    listener = Listener(settings, listening)
+    peer = net.adopt(socket.create_connection(listener.address))
+    peer.send(b"a\nb\n")
+    net.until(lambda: peer.received == b"1a2b")
+    assert [ws.ready_state for ws in settings.endpoints] == [State.CONNECTING]
+    peer.send(b"c\nd\n")
+    net.until(lambda: peer.ended)
+    assert peer.received == b"1a2b3c" and peer.error is None
+    [opening] = made
+    assert opening.answered == [b"1a", b"2b", b"3c"] and "it is logged" in caplog.text
+    assert settings.stats["pages"] == 3 and settings.stats["refused"] == 0
+    peer.close()
+    net.until(lambda: not settings.endpoints)
+    assert not handler.events
+    listener.close()
+
+
+def test_an_answer_after_the_end_does_nothing(net: Net) -> None:
+    handler = Recorder()
+    ws = connecting(net, handler=handler)
+    ws.disconnect()
+    ws.answer(b"HTTP/1.1 200 OK\r\n\r\n", True)
+    assert ws.ready_state is State.CLOSED and ws.settings.stats["pages"] == 0

@@ -10,6 +10,7 @@ from wsfast.buffer cimport Buffer
 from wsfast.frame cimport write_header
 from wsfast.mask cimport mask_copy, mask_in_place
 from wsfast.receiver cimport TEXT
+from wsfast.transport cimport count_message_sent
 from wsfast.utf8 cimport Utf8State, unmask_utf8
 
 from wsfast.rfc6455 import CloseCode
@@ -48,7 +49,7 @@ cdef class EchoEndpoint(Endpoint):
         target += write_header(target, <uint8_t>(FIN_BIT | opcode), size, False, 0)
         mask_copy(target, payload, size, key)
         out.end = target + size - out.data
-        self.settings.counters.messages_sent += 1
+        count_message_sent(self)
         return 0
 
     cdef int on_assembled(self, int opcode, bytes payload) except -1:
