@@ -7,7 +7,8 @@ side returns a `Request` or a `Refusal` that holds the answer to send, the clien
 Choices where the RFCs leave one:
 
 - one empty line before the request line is ignored, a second is not (RFC 9112 section 2.2);
-- HTTP/1.0, and every version other than 1.1, is answered 505; another method 405;
+- HTTP/1.0, and every version other than 1.1, is answered 505; another method 405; a plain request
+  may be HTTP/1.0;
 - a request without an upgrade to websocket is answered 426, so is a Sec-WebSocket-Version other
   than 13; without that header it is 400: there is nothing to agree on (sections 4.2.1 and 4.4);
 - absolute-form targets are read, and name the host (RFC 9112 section 3.2.2); others are 400;
@@ -34,6 +35,7 @@ from wsfast.headers import (
     format_cookies,
     format_extensions,
     format_subprotocols,
+    has_element,
     pairs,
     parse_extensions,
     show,
@@ -85,8 +87,8 @@ class ServerHandshake:
     Args:
         max_head_bytes: limit of the request's head in bytes; 431 beyond it.
         max_headers: limit of its header lines; 431 beyond it.
-        plain: hand on every request that HTTP allows, whatever its method, for a server that also
-            answers plain ones; `check_upgrade` then comes before `accept`.
+        plain: hand on every request that HTTP allows, whatever its method, also of HTTP/1.0, for a
+            server that answers plain ones as well; `check_upgrade` then comes before `accept`.
     """
 
     def __init__(
@@ -134,11 +136,33 @@ class ServerHandshake:
 
     def check_upgrade(self) -> Refusal | None:
         """Whether the request has what section 4.2.1 demands; returns the refusal if not."""
+        request = self._result
         try:
+            if isinstance(request, Request) and request.version != "1.1":
+                reason = f"HTTP/{request.version}, not HTTP/1.1 (RFC 6455 section 4.2.1)"
+                raise BadHead(505, reason)
             self._key = check_upgrade(self._fields)
         except BadHead as fault:
             return Refusal(fault.status, fault.reason, fault.headers)
         return None
+
+    @property
+    def may_continue(self) -> bool:
+        """Whether a plain request may be followed by another on the same connection.
+
+        It may not if the client says so or speaks HTTP/1.0 (RFC 9112 section 9.3), nor if it has a
+        body or asks for a WebSocket: nobody reads what follows then, and its bytes would be taken
+        for a request.
+        """
+        fields = self._fields
+        return (
+            isinstance(self._result, Request)
+            and self._result.version == "1.1"
+            and not has_element(fields.get("connection", ""), "close")
+            and not is_upgrade(fields)
+            and "transfer-encoding" not in fields
+            and fields.get("content-length", "0") == "0"
+        )
 
     def accept(
         self,

@@ -199,7 +199,8 @@ class RequestReader(HeadReader):
 
     Args:
         max_bytes, max_headers: as for `HeadReader`.
-        methods: those that are let through, 405 is for others; None: all that llhttp knows.
+        methods: those that are let through, 405 is for others; None: all that llhttp knows, and
+            HTTP/1.0 as well, which health checks still speak.
     """
 
     ignores_empty_line = True
@@ -221,7 +222,7 @@ class RequestReader(HeadReader):
             self._check_start(head[:_LONGEST_START])
             raise BadHead(400, _explain(head))
         method, version = line[1].decode("ascii"), line[2].decode("ascii")
-        if version != "1.1":
+        if version != "1.1" and (version != "1.0" or self._methods is not None):
             raise BadHead(505, f"HTTP/{version}, not HTTP/1.1 (RFC 6455 section 4.2.1)")
         if self._methods is not None and method not in self._methods:
             allowed = ", ".join(self._methods)

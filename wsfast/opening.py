@@ -1,10 +1,16 @@
-"""The opening handshake of one accepted connection: from its first byte to the 101 or refusal.
+"""What is asked for on one accepted connection, until it is a WebSocket or ends.
 
 The order in which a request is judged: the PROXY header in front of it, if one is demanded; its
 head (400, 431, 505); whether there is room (429, 503); its path and method (404, 405), and a plain
 page if that is what stands there (503 while the server drains); for a WebSocket what RFC 6455
-section 4.2.1 demands (400, 426), the Origin (403), and on_upgrade last, so that no code of the
-application runs for a request that was never going to be accepted.
+section 4.2.1 demands (400, 426, 505), the Origin (403), and on_upgrade last, so that no code of
+the application runs for a request that was never going to be accepted.
+
+After a page the connection is kept for another request, a plain one or one for a WebSocket, unless
+the client does not want that or cannot know it (`ServerHandshake.may_continue`). A refusal ends
+it. Each request is judged anew, and so is whether there is room for it: behind a proxy the next
+one may be of somebody else. Requests that come in one go are answered one after the other, up to
+16, and only as long as the client takes the answers.
 
 An on_upgrade or a page may be a coroutine function. While it runs, the deadline of the opening
 holds, bytes of a client that does not wait for the 101 are kept, up to 64 KiB before reading
@@ -23,13 +29,14 @@ from wsfast.entrance import Arrival, Entrance
 from wsfast.errors import ConnectFailed, LocalProtocolError
 from wsfast.handshake import Refusal, Request, ServerHandshake
 from wsfast.headers import Headers, show
-from wsfast.response import Response, response_for
+from wsfast.response import Response, dated, response_for
 from wsfast.settings import Settings
 from wsfast.site import Accept, Resource, Route, Site
 
 __all__ = ["Opening", "Outcome", "Reception"]
 
 _MAX_EARLY_BYTES = 64 * 1024
+_MOST_IN_ONE_GO = 16
 _EMPTY_LINE = b"\r\n\r\n"
 
 
@@ -67,7 +74,7 @@ class Reception(Protocol):
 
 
 class Opening:
-    """The opening handshake of one accepted connection.
+    """The requests on one accepted connection.
 
     Args:
         server: whose site is asked for.
@@ -80,6 +87,8 @@ class Opening:
         "_arrival",
         "_early",
         "_handshake",
+        "_in_one_go",
+        "_kept",
         "_outcome",
         "_resource",
         "_server",
@@ -88,32 +97,50 @@ class Opening:
     )
 
     def __init__(self, server: Reception) -> None:
-        limits = server.settings.limits
+        self._server = server
+        self._arrival: Arrival | None = None
+        self._in_one_go = 1
+        self._waiting = False
+        self._outcome: Outcome | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        """Be ready for a request."""
+        limits = self._server.settings.limits
         self._handshake = ServerHandshake(
             max_head_bytes=limits.max_head_bytes, max_headers=limits.max_headers, plain=True
         )
-        self._server = server
-        self._arrival: Arrival | None = None
         self.request: Request | None = None
-        self._waiting = False
         self._early = 0
-        self._outcome: Outcome | None = None
         self._resource = Resource()
+        self._kept = False
 
-    def receive(self, endpoint: Endpoint, data: bytes) -> None:
-        """Take the next bytes; b"" after `Endpoint.continue_opening`."""
+    def receive(self, endpoint: Endpoint, data: bytes) -> bytes | None:
+        """Take the next bytes; b"" after `Endpoint.continue_opening`.
+
+        Returns:
+            What arrived behind a request that was answered, of the next one; None otherwise.
+        """
         passed = self.receive_preface(endpoint, data)
         request = None if passed is None else self._handshake.receive(passed)
         if request is None:
-            return
+            return None
         if self._waiting:
             self._hold(endpoint, len(data))
-            return
+            return None
         try:
             self._go_on(endpoint, request)
         except Exception:
-            endpoint.refuse(Refusal(500, "the request could not be judged").response)
+            endpoint.refuse(dated(Refusal(500, "the request could not be judged").response))
             raise  # the endpoint logs it
+        return self._next_request() if self._kept else None
+
+    def _next_request(self) -> bytes:
+        """Begin anew; what has arrived of the next request."""
+        trailing = self._handshake.trailing
+        self._in_one_go = self._in_one_go + 1 if trailing else 1
+        self._begin()
+        return trailing
 
     def receive_preface(self, endpoint: Endpoint, data: bytes) -> bytes | None:
         """Take the next bytes of a PROXY header, in front of TLS or of the request.
@@ -202,13 +229,14 @@ class Opening:
             response = answer.response
             if isinstance(request, Request) and request.method == "HEAD":
                 response = response[: response.index(_EMPTY_LINE) + len(_EMPTY_LINE)]
-            endpoint.refuse(response)
+            endpoint.refuse(dated(response))
             return
         assert isinstance(request, Request)
         route = self._resource.route
-        if route is None or isinstance(answer, Response):
-            head_only = request.method == "HEAD"
-            endpoint.refuse(response_for(answer).encode(head_only=head_only))
+        if route is None:
+            self._answer_page(endpoint, request, response_for(answer))
+        elif isinstance(answer, Response):
+            endpoint.refuse(dated(answer.encode()))
         elif answer is None or isinstance(answer, Accept):
             self._accept(endpoint, request, route, answer)
         else:
@@ -216,6 +244,19 @@ class Opening:
                 f"on_upgrade of route {route.path} returned {answer!r}, not None, Accept, Refusal "
                 "or Response"
             )
+
+    def _answer_page(self, endpoint: Endpoint, request: Request, response: Response) -> None:
+        settings = self._server.settings
+        self._kept = (
+            bool(settings.limits.keep_alive_seconds)
+            and not response.closes
+            and not self._server.draining
+            and self._handshake.may_continue
+            and self._in_one_go < _MOST_IN_ONE_GO
+            and endpoint.buffered_bytes <= settings.limits.high_water_bytes
+        )
+        written = response.encode(head_only=request.method == "HEAD", keep=self._kept)
+        endpoint.answer(dated(written), self._kept)
 
     def _accept(
         self, endpoint: Endpoint, request: Request, route: Route, accept: Accept | None

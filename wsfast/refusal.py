@@ -47,13 +47,14 @@ class Refusal:
         object.__setattr__(self, "response", write_response(self.status, headers, body))
 
 
-def write_response(status: int, headers: HeadersLike, body: bytes) -> bytes:
-    """Write an answer that ends the connection, with Content-Length and Connection: close.
+def write_response(status: int, headers: HeadersLike, body: bytes, *, keep: bool = False) -> bytes:
+    """Write an answer, with Content-Length, and with Connection: close unless it is kept.
 
     Args:
         status: 200 to 599.
         headers: further headers; options of a Connection header are kept beside close.
         body: what the answer carries; none with 204, 205 and 304.
+        keep: the connection goes on after it.
 
     Raises:
         LocalProtocolError: the status is outside its range, or a header cannot be sent.
@@ -67,8 +68,9 @@ def write_response(status: int, headers: HeadersLike, body: bytes) -> bytes:
     written = [(name, value) for name, value in given if name.lower() not in _REPLACED]
     if status not in _NO_LENGTH:
         written.append(("Content-Length", str(len(body))))
-    if "close" not in list_elements(",".join(options)):
+    if not keep and "close" not in list_elements(",".join(options)):
         options.append("close")
-    written.append(("Connection", ", ".join(options)))
+    if options:
+        written.append(("Connection", ", ".join(options)))
     lines = field_lines(written, frozenset({"transfer-encoding"}))
     return f"HTTP/1.1 {status} {_PHRASES.get(status, '')}\r\n{lines}\r\n".encode("latin-1") + body

@@ -44,7 +44,8 @@ def check_request(request: Request) -> dict[str, str]:
     fields = combine(request.headers)
     if not _TARGET.fullmatch(request.target):
         raise BadHead(400, f"the target is {show(request.target)} (RFC 9112 section 3.2)")
-    _check_host(fields.get("host", ""))
+    if request.version != "1.0" or "host" in fields:  # it did not know it (RFC 9112 section 3.2)
+        _check_host(fields.get("host", ""))
     if request.target[0] != "/":
         _check_host(request.host)
     return fields

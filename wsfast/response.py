@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import email.utils
+import functools
+import time
 from typing import Any
 
 from wsfast.errors import LocalProtocolError
-from wsfast.headers import HeadersLike, pairs
+from wsfast.headers import Headers, HeadersLike, list_elements, pairs
 from wsfast.refusal import Refusal, write_response
 
-__all__ = ["Response", "redirect", "response_for"]
+__all__ = ["Response", "dated", "redirect", "response_for"]
 
 _TEXT = "text/plain; charset=utf-8"
 _BYTES = "application/octet-stream"
@@ -19,15 +22,15 @@ _NO_BODY = frozenset({204, 205, 304})
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Response:
-    """An answer to a plain request. The connection is closed after it.
+    """An answer to a plain request.
 
-    One request on a connection, and no more: who asks a WebSocket server for a page is a probe or
-    somebody who looks, and what could follow a request cannot be smuggled where nothing follows.
+    The connection is kept for another request if the client allows it, unless `headers` say
+    Connection: close.
 
     Attributes:
         status: HTTP status, 200 to 599.
         body: str is sent as UTF-8.
-        headers: further headers; Content-Length and Connection: close are added.
+        headers: further headers; Content-Length, Date and Connection are added.
         content_type: of the body; None: `text/plain; charset=utf-8` for str,
             `application/octet-stream` for bytes, unless `headers` name one.
 
@@ -41,6 +44,7 @@ class Response:
     body: str | bytes = b""
     headers: HeadersLike = ()
     content_type: str | None = None
+    _headers: Headers = dataclasses.field(init=False, repr=False, compare=False)
     _written: bytes = dataclasses.field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -53,6 +57,7 @@ class Response:
         if not named and self.status not in _NO_BODY:
             default = _TEXT if isinstance(self.body, str) else _BYTES
             headers.append(("Content-Type", self.content_type or default))
+        object.__setattr__(self, "_headers", headers)
         object.__setattr__(self, "_written", write_response(self.status, headers, self._payload))
 
     @property
@@ -63,14 +68,38 @@ class Response:
             raise TypeError(f"the body is {type(self.body).__name__}, neither str nor bytes")
         return self.body
 
-    def encode(self, *, head_only: bool = False) -> bytes:
-        """The bytes to send.
+    @property
+    def closes(self) -> bool:
+        """Whether it says itself that the connection ends after it."""
+        values = [value for name, value in self._headers if name.lower() == "connection"]
+        return "close" in list_elements(",".join(values))
+
+    def encode(self, *, head_only: bool = False, keep: bool = False) -> bytes:
+        """The bytes to send, but for the Date; see `dated`.
 
         Args:
             head_only: for HEAD: all headers, Content-Length included, and no body (RFC 9110
                 section 9.3.2).
+            keep: the connection goes on after it, so Connection: close is not added.
         """
-        return self._written[: len(self._written) - len(self._payload) * head_only]
+        written, payload = self._written, self._payload
+        if keep:
+            written = write_response(self.status, self._headers, payload, keep=True)
+        return written[: len(written) - len(payload) * head_only]
+
+
+def dated(response: bytes) -> bytes:
+    """A response with the Date that RFC 9110 section 6.6.1 asks for, unless it has one."""
+    line, _, rest = response.partition(b"\r\n")
+    if b"\r\ndate:" in response[: response.index(b"\r\n\r\n")].lower():
+        return response
+    return b"%b\r\nDate: %b\r\n%b" % (line, _date(int(time.time())), rest)
+
+
+@functools.lru_cache(maxsize=1)
+def _date(second: int) -> bytes:
+    """An HTTP-date (RFC 9110 section 5.6.7)."""
+    return email.utils.formatdate(second, usegmt=True).encode("ascii")
 
 
 def redirect(location: str, status: int = 307) -> Refusal:

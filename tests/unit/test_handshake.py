@@ -437,3 +437,46 @@ def test_a_client_never_raises_for_what_a_peer_sent(data):
         assert ACCEPT in result.response.header_values("sec-websocket-accept")
     elif result is not None:
         assert result.reason
+
+
+@pytest.mark.parametrize(
+    ("lines", "version", "may"),
+    [
+        ("", "1.1", True),
+        ("Connection: keep-alive\r\n", "1.1", True),
+        ("Content-Length: 0\r\n", "1.1", True),
+        ("Connection: close\r\n", "1.1", False),
+        ("Connection: a\r\nConnection: Close\r\n", "1.1", False),
+        ("", "1.0", False),
+        ("Connection: keep-alive\r\n", "1.0", False),
+        ("Content-Length: 1\r\n", "1.1", False),
+        ("Transfer-Encoding: chunked\r\n", "1.1", False),
+        ("Upgrade: websocket\r\nConnection: upgrade\r\n", "1.1", False),
+    ],
+)
+def test_which_plain_request_may_be_followed_by_another(
+    lines: str, version: str, may: bool
+) -> None:
+    handshake = ServerHandshake(plain=True)
+    assert not handshake.may_continue
+    assert handshake.receive(f"GET / HTTP/{version}\r\nHost: a\r\n{lines}\r\n".encode())
+    assert handshake.may_continue is may
+
+
+@pytest.mark.parametrize("host", ["", "Host: a\r\n"])
+def test_plain_requests_may_be_of_an_older_version(host: str) -> None:
+    """It had no Host (RFC 9112 section 3.2); a WebSocket it cannot ask for."""
+    sent = f"GET / HTTP/1.0\r\n{host}\r\n".encode()
+    handshake = ServerHandshake(plain=True)
+    request = handshake.receive(sent)
+    assert isinstance(request, Request) and request.version == "1.0"
+    refusal = handshake.check_upgrade()
+    assert refusal is not None and refusal.status == 505
+    strict = ServerHandshake().receive(sent)
+    assert isinstance(strict, Refusal) and strict.status == 505
+
+
+def test_a_refused_request_is_followed_by_nothing() -> None:
+    handshake = ServerHandshake(plain=True)
+    assert isinstance(handshake.receive(b"\x16\x03\x01\r\n\r\n"), Refusal)
+    assert not handshake.may_continue

@@ -49,7 +49,11 @@ GOOD = "Origin: https://a.example"
     ("data", "expected"),
     [
         (b"\x16\x03\x01", 400),
-        (b"GET /none HTTP/1.0\r\n\r\n", 505),
+        (b"GET /none HTTP/2.0\r\n\r\n", 505),
+        (b"GET /none HTTP/1.0\r\n\r\n", 404),
+        (b"GET /ws/1 HTTP/1.0\r\n\r\n", 505),
+        (request_head(GOOD, target="/ws/1").replace(b"/1.1", b"/1.0"), 505),
+        (b"GET /page HTTP/1.0\r\nHost: a b\r\n\r\n", 400),
         (b"GET /none HTTP/1.1\r\n\r\n", 400),
         (b"POST /none HTTP/1.1\r\nHost: a\r\n\r\n", 404),
         (b"POST /ws/1 HTTP/1.1\r\nHost: a\r\nOrigin: x\r\n\r\n", 405),
@@ -98,14 +102,6 @@ def test_a_refusal_has_no_body_for_head(net: Net) -> None:
         assert peer.received.startswith(b"HTTP/1.1 " + expected)
         head, _, body = peer.received.partition(b"\r\n\r\n")
         assert b"\r\nContent-Length: " in head and not body
-
-
-def test_pipelined_requests_get_one_answer(net: Net) -> None:
-    one = b"GET /page HTTP/1.1\r\nHost: a\r\n\r\n"
-    peer = asked(net, net.server(full_site([])), one * 5)
-    net.until(lambda: peer.ended)
-    assert peer.received.count(b"HTTP/1.1 ") == 1 and peer.received.endswith(b"page")
-    assert b"\r\nConnection: close\r\n" in peer.received and peer.error is None
 
 
 @pytest.mark.parametrize(

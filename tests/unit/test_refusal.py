@@ -59,6 +59,13 @@ def test_connection_options_are_kept_beside_close():
     assert head[-1] == "Connection: x, Close"
 
 
+def test_an_answer_that_does_not_end_the_connection():
+    head, _ = lines(write_response(200, {"X": "1"}, b"ab", keep=True))
+    assert head == ["HTTP/1.1 200 OK", "X: 1", "Content-Length: 2"]
+    head, _ = lines(write_response(200, {"Connection": "X"}, b"", keep=True))
+    assert head[-1] == "Connection: X"
+
+
 @pytest.mark.parametrize("status", [204, 304])
 def test_no_length_where_there_is_no_body(status):
     assert b"Content-Length" not in write_response(status, [], b"")

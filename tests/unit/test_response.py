@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import email.utils
+import re
+import time
 from typing import Any
 
 import pytest
@@ -9,7 +12,7 @@ import pytest
 from wsfast.errors import LocalProtocolError
 from wsfast.handshake import ClientHandshake, Rejected
 from wsfast.refusal import Refusal
-from wsfast.response import Response, redirect, response_for
+from wsfast.response import Response, dated, redirect, response_for
 
 
 def split(data: bytes) -> tuple[str, dict[str, str], bytes]:
@@ -89,6 +92,39 @@ def test_no_header_is_injected(headers: dict[str, str]) -> None:
         Response(headers=headers)
     with pytest.raises(LocalProtocolError, match="header"):
         Response(content_type="text/plain\r\nX: 1")
+
+
+@pytest.mark.parametrize("given", ["", "close", "Keep-Alive", "a, CLOSE"])
+def test_a_connection_that_is_kept(given: str) -> None:
+    response = Response(body="x", headers={"Connection": given} if given else {})
+    closes = "close" in given.lower()
+    assert response.closes is closes
+    line, headers, body = split(response.encode(keep=True))
+    assert (line, headers.get("Connection"), body) == ("HTTP/1.1 200 OK", given or None, b"x")
+    _, headers, _ = split(response.encode())
+    assert headers["Connection"].lower().endswith("close")
+    assert response.encode(keep=True, head_only=True) == response.encode(keep=True)[:-1]
+
+
+@pytest.mark.parametrize("body", [b"", b"x", b"\r\nDate: no\r\n\r\nx"])
+def test_the_date_is_put_in_once(body: bytes) -> None:
+    """RFC 9110 section 6.6.1: in the head, in the one form that is allowed (section 5.6.7)."""
+    written = Response(body=body).encode()
+    line, headers, rest = split(dated(written))
+    assert line == "HTTP/1.1 200 OK" and rest == body
+    assert re.fullmatch(
+        r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT",
+        headers["Date"],
+    )
+    moment = email.utils.parsedate_to_datetime(headers["Date"]).timestamp()
+    assert abs(moment - time.time()) < 60
+    assert dated(dated(written)) == dated(written)
+
+
+@pytest.mark.parametrize("name", ["Date", "date", "DATE"])
+def test_a_date_of_ones_own_stays(name: str) -> None:
+    written = Response(headers={name: "Tue, 15 Nov 1994 08:12:31 GMT"}).encode()
+    assert dated(written) == written
 
 
 def test_the_length_cannot_lie() -> None:
