@@ -15,7 +15,7 @@ import time
 from typing import Any, TextIO
 
 from wsfast.endpoint import Endpoint
-from wsfast.tracing import Handshake
+from wsfast.tracing import Ending, Handshake
 
 __all__ = ["AccessLog", "JsonFormatter", "configure", "escape"]
 
@@ -121,8 +121,10 @@ class AccessLog:
     """A tracer that logs one record for each opening handshake, and one for each close.
 
     The fields are the record's extra ones, so `JsonFormatter` keeps them apart: event
-    ("handshake", "failed" or "close"), client, method, path, status, subprotocol, close_code,
-    close_reason, and seconds: of the handshake, or of the connection.
+    ("handshake", "failed" or "close"), client, method, path, and seconds: of the handshake, or of
+    the connection. Of a handshake also status and subprotocol, of a close all of
+    `tracing.Ending`: who closed, and messages and bytes both ways. The record of a close comes
+    when its socket is closed, so that nothing is missing in it.
 
     Args:
         logger: of the records, at the level INFO.
@@ -130,28 +132,28 @@ class AccessLog:
 
     def __init__(self, logger: str = "wsfast.access") -> None:
         self._log = logging.getLogger(logger)
-        self._about: dict[Endpoint, tuple[dict[str, Any], float]] = {}
+        self._begun: dict[Endpoint, tuple[str, float]] = {}
+        self._open: dict[Endpoint, tuple[str, str, str]] = {}
 
     def on_handshake_start(self, ws: Endpoint) -> None:
         """Nothing is logged; the address is gone once the connection is."""
-        self._about[ws] = (
-            {"client": _shown_address(ws.remote_address), "method": "", "path": ""},
-            time.monotonic(),
-        )
+        self._begun[ws] = (_shown_address(ws.remote_address), time.monotonic())
 
     def on_handshake_end(self, ws: Endpoint, handshake: Handshake) -> None:
         """One record, with the status; what is open is kept in mind for its close."""
-        about, _ = self._about.pop(ws)
+        client, _ = self._begun.pop(ws)
         if handshake.request is not None:  # what proxies said of the client is known by now
-            about["client"] = _shown_address(handshake.request.client_address)
-        about["method"] = escape(handshake.method)
-        about["path"] = escape(handshake.target.partition("?")[0])  # a query may hold a token
+            client = _shown_address(handshake.request.client_address)
+        method = sys.intern(escape(handshake.method))
+        path = escape(handshake.target.partition("?")[0])  # a query may hold a token
         if handshake.status == 101:
-            self._about[ws] = (about, time.monotonic())
+            self._open[ws] = (client, method, path)
         self._write(
             "handshake",
             '{client} "{method} {path}" {status} {subprotocol} {seconds:.6f}',
-            **about,
+            client=client,
+            method=method,
+            path=path,
             status=handshake.status,
             subprotocol=handshake.subprotocol,
             seconds=handshake.seconds,
@@ -159,26 +161,28 @@ class AccessLog:
 
     def on_handshake_failed(self, ws: Endpoint, error: Exception) -> None:
         """One record, with the reason; none for a connection that never sent a byte."""
-        if ws in self._about:
-            about, begun = self._about.pop(ws)
+        if ws in self._begun:
+            client, begun = self._begun.pop(ws)
             self._write(
                 "failed",
                 '{client} failed "{error}" {seconds:.6f}',
-                client=about["client"],
+                client=client,
                 error=escape(str(error)),
                 seconds=time.monotonic() - begun,
             )
 
-    def on_close(self, ws: Endpoint, close_code: int, close_reason: str) -> None:
+    def on_end(self, ws: Endpoint, ending: Ending) -> None:
         """One record, with code and reason as the other end sent them."""
-        about, opened = self._about.pop(ws)
+        client, method, path = self._open.pop(ws)
         self._write(
             "close",
-            '{client} "{method} {path}" closed {close_code} "{close_reason}" {seconds:.6f}',
-            **about,
-            close_code=close_code,
-            close_reason=escape(close_reason),
-            seconds=time.monotonic() - opened,
+            '{client} "{method} {path}" closed {close_code} "{close_reason}" {seconds:.6f} '
+            "by {closed_by} received {messages_received}/{bytes_received} "
+            "sent {messages_sent}/{bytes_sent}",
+            client=client,
+            method=method,
+            path=path,
+            **ending._replace(close_reason=escape(ending.close_reason))._asdict(),
         )
 
     def _write(self, event: str, form: str, **fields: Any) -> None:

@@ -27,7 +27,7 @@ from wsfast.settings import Settings
 from wsfast.signals import on_signals
 from wsfast.site import Origins, Route, site_of
 from wsfast.tlsconfig import TlsServer
-from wsfast.tracing import traced_handler, traced_opener
+from wsfast.tracing import hears_ends, traced_handler, traced_opener
 
 if TYPE_CHECKING:  # who has no coroutines does not pay for asyncio
     import asyncio
@@ -107,6 +107,7 @@ class Server:
         self._options = {"limits": _DEFAULTS, **self.site.options, **options}
         if limits is not None:
             self._options["limits"] = limits
+        self._always = {"count_traffic": True} if hears_ends(tracers) else {}
         self.entrance = Entrance(
             self._options["limits"],
             proxy_protocol=proxy_protocol,
@@ -180,7 +181,8 @@ class Server:
 
     def _make_settings(self, route: Route) -> Settings:
         handler = route.handler
-        options = {**self._options, **route.options, "endpoints": self.settings.endpoints}
+        options = {**self._options, **route.options, **self._always}
+        options["endpoints"] = self.settings.endpoints
         if self._tasks is not None:
             seconds = getattr(options["limits"], "handler_seconds", None)  # Settings checks it
             handler = self._tasks.in_line(handler, seconds)

@@ -6,13 +6,22 @@ around the opening handshake of a server that was given one.
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, Protocol
 
 from wsfast.endpoint import Endpoint
 
-__all__ = ["Handshake", "Tracer", "request_line", "traced_handler", "traced_opener"]
+__all__ = [
+    "Ending",
+    "Handshake",
+    "Tracer",
+    "hears_ends",
+    "request_line",
+    "traced_handler",
+    "traced_opener",
+]
 
 _MOST_LINE_BYTES = 8192
 #: What a PROXY header of version 2 begins with; its length stands behind two more bytes.
@@ -38,6 +47,29 @@ class Handshake(NamedTuple):
     seconds: float
 
 
+class Ending(NamedTuple):
+    """What a connection came to.
+
+    Attributes:
+        close_code, close_reason: as the handler's on_close got them; 1006 without a Close of the
+            peer (RFC 6455 section 7.1.5).
+        closed_by: "server" or "client", whoever began to end it, with a Close or without.
+        seconds: how long it was open, to the end of its socket.
+        messages_received, messages_sent: whole messages, control frames not among them.
+        bytes_received, bytes_sent: of all frames as they travelled, and of nothing else; sent is
+            what the kernel took.
+    """
+
+    close_code: int
+    close_reason: str
+    closed_by: str
+    seconds: float
+    messages_received: int
+    messages_sent: int
+    bytes_received: int
+    bytes_sent: int
+
+
 class Tracer(Protocol):
     """What a tracer may have: of these methods those that it has are called.
 
@@ -56,6 +88,12 @@ class Tracer(Protocol):
     def on_close(self, ws: Endpoint, close_code: int, close_reason: str) -> None:
         """An open connection has closed; called before the handler's on_close."""
 
+    def on_end(self, ws: Endpoint, ending: Ending) -> None:
+        """The socket of a connection that was open is closed; what was still to leave has left.
+
+        What it raises is logged, and does nothing else.
+        """
+
 
 def _hook(tracers: Iterable[object], name: str) -> Callable[..., None] | None:
     """One call for the method of this name of all that have it; None if nobody has."""
@@ -73,14 +111,16 @@ class _TracedHandler:
 
     def __init__(self, handler: object, tracers: Iterable[object]) -> None:
         self._handler = handler
-        for name, traced in (
-            ("on_close", "on_close"),
-            ("on_connect_failed", "on_handshake_failed"),
-        ):
-            parts = [_hook(tracers, traced), getattr(handler, name, None)]
-            called = [part for part in parts if part is not None]
-            if called:
-                setattr(self, name, called[0] if len(called) == 1 else _in_turn(*called))
+        closing = [_tell_end(_hook(tracers, "on_end")), _hook(tracers, "on_close")]
+        self._put("on_close", *closing)
+        self._put("on_connect_failed", _hook(tracers, "on_handshake_failed"))
+
+    def _put(self, name: str, *hooks: Callable[..., None] | None) -> None:
+        """Have hooks called before the handler's method of a name, those that there are."""
+        parts = (*hooks, getattr(self._handler, name, None))
+        called = [each for each in parts if each is not None]
+        if called:
+            setattr(self, name, functools.reduce(_in_turn, called))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._handler, name)
@@ -96,6 +136,24 @@ def _in_turn(first: Callable[..., Any], second: Callable[..., Any]) -> Callable[
     return call
 
 
+def _tell_end(hook: Callable[..., None] | None) -> Callable[..., None] | None:
+    """A hook for on_close that calls another one when the socket is closed."""
+    if hook is None:
+        return None
+
+    def on_close(ws: Endpoint, close_code: int, close_reason: str) -> None:
+        def tell() -> None:
+            traffic = ws.traffic
+            assert traffic is not None, "its settings count"
+            seconds, *counted, closed_by = traffic
+            by = "client" if closed_by == "peer" else "server"
+            hook(ws, Ending(close_code, close_reason, by, seconds, *counted))
+
+        ws.at_close(tell)
+
+    return on_close
+
+
 class _TracedOpening:
     """An opening handshake that is given a stand-in for its endpoint, which tells the tracers."""
 
@@ -106,7 +164,7 @@ class _TracedOpening:
         self._hooks = hooks
         self._answering: _Answering | None = None
 
-    def receive(self, endpoint: Endpoint, data: bytes) -> None:
+    def receive(self, endpoint: Endpoint, data: bytes) -> bytes | None:
         if self._answering is None:
             self._answering = _Answering(endpoint, self._hooks)
             if self._hooks.start is not None:
@@ -114,7 +172,8 @@ class _TracedOpening:
         answering = self._answering
         if len(answering.head) < _MOST_LINE_BYTES and request_line(answering.head) is None:
             answering.head += data[:_MOST_LINE_BYTES]
-        self._opening.receive(answering, data)
+        left: bytes | None = self._opening.receive(answering, data)
+        return left
 
     def receive_preface(self, endpoint: Endpoint, data: bytes) -> Any:
         """What stands in front of TLS is no part of the request."""
@@ -123,10 +182,12 @@ class _TracedOpening:
     def receive_eof(self, endpoint: Endpoint) -> None:
         self._opening.receive_eof(self._answering or endpoint)
 
-    def on_refused(self, response: bytes) -> None:
-        """Refused with this answer, by the opening or, in a drain, past it."""
-        if self._answering is not None:
-            self._answering.tell(int(response[9:12]), None, self._opening.request)
+    def on_answered(self, response: bytes) -> None:
+        """Refused with this, by the opening or, in a drain, past it, or a page; another request
+        may follow."""
+        answering, self._answering = self._answering, None
+        if answering is not None:
+            answering.tell(int(response[9:12]), None, self._opening.request)
 
 
 class _Hooks(NamedTuple):
@@ -198,6 +259,11 @@ def request_line(head: bytes) -> str | None:
         head = head.partition(b"\n")[2]
     line, end, _ = head.partition(b"\n")
     return line.decode("latin-1") if end else None
+
+
+def hears_ends(tracers: Iterable[object]) -> bool:
+    """Whether one of them has on_end, for which connections must be counted."""
+    return _hook(tracers, "on_end") is not None
 
 
 def traced_handler(handler: object, tracers: Iterable[object]) -> object:

@@ -166,12 +166,29 @@ def test_one_record_for_a_handshake_and_one_for_its_close(net: Net, access: Reco
     net.until(lambda: peer.ended)
     opened, closed = access.kept
     assert opened.getMessage().startswith(f'127.0.0.1:{port} "GET /room" 101 chat 0.')
-    assert closed.getMessage().startswith(f'127.0.0.1:{port} "GET /room" closed 4001 "so long" 0.')
+    start, seconds, rest = closed.getMessage().partition(" 0.")
+    assert start == f'127.0.0.1:{port} "GET /room" closed 4001 "so long"' and seconds
+    assert rest.partition(" ")[2] == "by client received 0/15 sent 0/4"
     about = vars(opened)
     assert (about["event"], about["client"], about["status"]) == (
         *("handshake", f"127.0.0.1:{port}", 101),
     )
-    assert (vars(closed)["event"], vars(closed)["close_code"]) == ("close", 4001)
+    fields = vars(closed)
+    expected = {
+        "event": "close",
+        "client": f"127.0.0.1:{port}",
+        "method": "GET",
+        "path": "/room",
+        "close_code": 4001,
+        "close_reason": "so long",
+        "closed_by": "client",
+        "messages_received": 0,
+        "messages_sent": 0,
+        "bytes_received": 15,
+        "bytes_sent": 4,
+    }
+    assert {name: fields[name] for name in expected} == expected
+    assert 0 < fields["seconds"] < 10
     assert "secret" not in f"{about} {vars(closed)}", "a query may hold a token"
 
 
@@ -198,7 +215,7 @@ def test_a_refused_and_a_broken_one(net: Net, access: Records) -> None:
     refused, broken = access.lines
     assert '"GET /x" 426 - 0.' in refused
     assert broken.startswith("127.0.0.1:") and 'failed "the opening handshake took' in broken
-    assert not log._about, "nothing is kept of those that are gone"
+    assert not log._begun and not log._open, "nothing is kept of those that are gone"
 
 
 def test_whom_a_drain_refuses(net: Net, access: Records) -> None:
@@ -206,11 +223,11 @@ def test_whom_a_drain_refuses(net: Net, access: Records) -> None:
     server = net.server(Recorder(), tracers=[log])
     peers = [net.peer(server), net.peer(server)]
     peers[0].send(b"GET /half HTTP/1.1\r\n")
-    net.until(lambda: log._about)
+    net.until(lambda: log._begun)
     server.drain()
     net.until(lambda: not server.connections)
     [line] = access.lines
-    assert '"GET /half" 503 - ' in line and not log._about
+    assert '"GET /half" 503 - ' in line and not log._begun
 
 
 @pytest.mark.parametrize(

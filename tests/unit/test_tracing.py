@@ -16,7 +16,16 @@ from wsfast.listener import Listener
 from wsfast.listening import listen
 from wsfast.rfc6455 import Role
 from wsfast.settings import Settings
-from wsfast.tracing import Handshake, Tracer, request_line, traced_handler, traced_opener
+from wsfast.site import Route, Site
+from wsfast.tracing import (
+    Ending,
+    Handshake,
+    Tracer,
+    hears_ends,
+    request_line,
+    traced_handler,
+    traced_opener,
+)
 
 
 @pytest.fixture
@@ -42,6 +51,9 @@ class Spy:
     def on_close(self, ws: Any, close_code: int, close_reason: str) -> None:
         self.heard.append(("close", close_code, close_reason))
 
+    def on_end(self, ws: Any, ending: Ending) -> None:
+        self.heard.append(("ended", ending))
+
     def names(self) -> list[str]:
         return [each[0] for each in self.heard]
 
@@ -60,7 +72,10 @@ def test_the_life_of_a_connection(net: Net, step: int) -> None:
     peer.expect((TEXT, b"hello"))
     peer.send(goodbye(1000))
     net.until(lambda: peer.ended)
-    assert spy.heard[2:] == [("close", 1000, "")]
+    assert spy.heard[2] == ("close", 1000, "")
+    ending = spy.heard[3][1]
+    assert ending._replace(seconds=0) == (1000, "", "client", 0, 1, 1, 11 + 8, 7 + 4)
+    assert 0 < ending.seconds < 10 and spy.names()[2:] == ["close", "ended"]
     assert handler.names() == ["open", "message", "close"], "the handler hears all as before"
 
 
@@ -69,8 +84,91 @@ def test_frames_that_come_with_the_request(net: Net) -> None:
     peer = net.peer(net.server(handler, tracers=[spy]))
     peer.send(request_head() + text("early") + goodbye(1000))
     net.until(lambda: peer.ended)
-    assert spy.names() == ["start", "end", "close"]
+    assert spy.names() == ["start", "end", "close", "ended"]
     assert handler.messages == ["early"]
+    assert spy.heard[3][1][4:] == (1, 1, 11 + 8, 7 + 4), "the head is not counted"
+
+
+def test_each_request_of_a_connection(net: Net) -> None:
+    """Pages are requests that are answered; a connection that ends between two is no failure."""
+    site = Site()
+    site.add_page("/page", lambda request: "page")
+    spy = Spy()
+    peer = net.peer(net.server(site, tracers=[spy]))
+    one = b"GET /page?1 HTTP/1.1\r\nHost: a\r\n\r\n"
+    peer.send(one + one.replace(b"1 H", b"2 H"))
+    net.until(lambda: len(spy.heard) == 4)
+    peer.send(one.replace(b"?1", b"/none"))
+    net.until(lambda: peer.ended)
+    assert spy.names() == ["start", "end"] * 3
+    told = [each[1][:3] for each in spy.heard if each[0] == "end"]
+    assert told == [
+        ("GET", "/page?1", 200),
+        ("GET", "/page?2", 200),
+        ("GET", "/page/none", 404),
+    ]
+    assert [each[1].request.target for each in spy.heard[1::2]] == [each[1] for each in told]
+    other = net.peer(net.servers[0])
+    other.send(one)
+    other.take_head()
+    other.close()
+    net.until(lambda: not net.servers[0].connections)
+    assert spy.names() == ["start", "end"] * 4
+
+
+def test_who_closed_and_what_was_counted(net: Net) -> None:
+    """The server's ends: a close, a cut, a message that is too long; and a peer that vanishes."""
+    spy = Spy()
+    handler = Recorder(echo=True)
+    server = net.server(handler, tracers=[spy], max_message_bytes=100, closing_seconds=0.1)
+    ends = [
+        lambda ws, peer: ws.close(4000, "enough"),
+        lambda ws, peer: ws.disconnect(),
+        lambda ws, peer: peer.send(text("x" * 101)),
+        lambda ws, peer: peer.close(),
+        lambda ws, peer: peer.reset(),
+        lambda ws, peer: peer.socket.shutdown(1),
+    ]
+    for end in ends:
+        peer = net.peer(server).upgrade()
+        peer.send(text("hi"))
+        peer.expect((TEXT, b"hi"))
+        end(handler.endpoints[-1], peer)
+        net.until(lambda: not server.connections)
+    endings = [each[1] for each in spy.heard if each[0] == "ended"]
+    assert [each.closed_by for each in endings] == ["server"] * 3 + ["client"] * 3
+    assert [each.close_code for each in endings] == [1006, 1006, 1009, 1006, 1006, 1006]
+    assert {(each.messages_received, each.messages_sent) for each in endings} == {(1, 1)}
+    assert [each.bytes_sent - 4 for each in endings[:2]] == [2 + 2 + 6, 0]
+    assert [each.bytes_received for each in endings] == [8, 8, 8 + 107, 8, 8, 8]
+
+
+def test_what_a_hook_at_the_end_raises_ends_nothing_else(
+    net: Net, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Failing:
+        def on_end(self, ws: Any, ending: Ending) -> None:
+            raise RuntimeError("at the end")
+
+    spy, handler = Spy(), Recorder()
+    server = net.server(handler, tracers=[Failing()])
+    peer = net.peer(server).upgrade()
+    peer.send(goodbye())
+    net.until(lambda: peer.ended)
+    assert "at the end" in caplog.text and handler.names() == ["open", "close"]
+    assert not spy.heard and not server.connections
+
+
+def test_connections_are_counted_for_who_hears_their_end(net: Net) -> None:
+    assert hears_ends([Spy()]) and not hears_ends([]) and not hears_ends([object()])
+    for tracers, counted in (([Spy()], True), ([], False), ([object()], False)):
+        handler = Recorder()
+        route = Route("/", origins="any", count_traffic=False)
+        route(handler)
+        site = Site()
+        site.add_route(route)
+        net.peer(net.server(site, tracers=tracers)).upgrade()
+        assert (handler.endpoints[0].traffic is not None) is counted
 
 
 @pytest.mark.parametrize(
@@ -156,7 +254,7 @@ def test_several_tracers_with_some_of_the_methods(net: Net) -> None:
     peer = net.peer(net.server(Recorder(), tracers=[none, half, spy])).upgrade()
     peer.send(goodbye(4000))
     net.until(lambda: peer.ended)
-    assert half.code == 4000 and spy.names() == ["start", "end", "close"]
+    assert half.code == 4000 and spy.names() == ["start", "end", "close", "ended"]
 
 
 def test_a_tracer_that_raises_does_not_hide_the_close_from_the_handler(
@@ -211,7 +309,8 @@ def test_an_opening_may_take_what_it_is_given_for_the_endpoint(net: Net) -> None
 
     spy, handler = Spy(), Recorder()
     opener = traced_opener(Opening, [spy])
-    settings = Settings(net.loop, Role.SERVER, traced_handler(handler, [spy]), opener)
+    handler_ = traced_handler(handler, [spy])
+    settings = Settings(net.loop, Role.SERVER, handler_, opener, count_traffic=True)
     [listening] = listen("127.0.0.1", 0)
     listener = Listener(settings, listening)
     with socket.create_connection(listener.address) as peer:
