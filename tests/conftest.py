@@ -30,7 +30,7 @@ WITH_SOCKETS = {
     *("poller", "selector", "files", "callback", "transport", "endpoint", "listener"),
     *("listening", "signals", "tracing", "drain", "worker", "supervisor", "logs", "serve"),
     *("server", "client", "asyncio", "echo", "loadgen"),
-    *("opened", "opening", "tasks", "hosting", "app"),
+    *("opened", "opening", "tasks", "hosting", "hosted", "running", "metrics", "app"),
 }
 
 try:

@@ -34,8 +34,9 @@ LAYERS = [
     {"timetable", "rates", "backlog", "loop", "settings", "traffic"},
     {"transport", "opened", "upgrading", "messaging", "endpoint"},
     {"descriptors", "signals", "listening", "listener", "tracing", "drain", "server", "client"}
-    | {"site", "tasks", "opening", "hosting", "app"},
-    {"worker", "supervisor", "activation", "logs"},
+    | {"site", "tasks", "opening", "hosting"},
+    {"worker", "supervisor", "activation", "logs", "metrics"},
+    {"runoptions", "running", "hosted", "app"},
     {"asyncio", "integrations"},
     {"loadgen", "echo", "serve"},
 ]

@@ -31,15 +31,17 @@ A handler class is instantiated once for its route: what belongs to one connecti
 
 from __future__ import annotations
 
+import dataclasses
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from wsfast.handshake import Request
-from wsfast.hosting import Serving, event_loop, serve_until_signal
-from wsfast.hosting import run as run_hosted
+from wsfast.hosting import Serving
 from wsfast.limits import Limits
 from wsfast.origin import OriginPolicy
-from wsfast.server import serve
+from wsfast.running import Running
+from wsfast.runoptions import LIMITS, RunOptions
 from wsfast.site import Accept, Origins, Route, Site
 
 __all__ = ["Accept", "App"]
@@ -47,7 +49,8 @@ __all__ = ["Accept", "App"]
 _P = TypeVar("_P", bound=Callable[[Request], Any])
 
 _DEFAULTS = Limits()
-_HOSTINGS = ("alone", "asyncio", "uvloop")
+
+_log = logging.getLogger("wsfast")
 
 
 class App(Site):
@@ -139,30 +142,32 @@ class App(Site):
 
         return decorate
 
-    def run(
-        self, host: str = "127.0.0.1", port: int = 8765, *, hosting: str = "alone", **options: Any
-    ) -> None:
+    def run(self, host: str = "127.0.0.1", port: int = 8765, **options: Any) -> None:
         """Serve until SIGINT or SIGTERM, then close every connection with 1001 and return.
+
+        In the main thread only, as Python has it for signals. With workers each of them is forked
+        from this process as it stands, so a restart (SIGHUP) brings no new code: wsfast-serve,
+        which takes the same options, loads the application anew.
 
         Args:
             host, port: where to listen.
-            hosting: "alone": a loop of our own, the fastest; "asyncio": inside an asyncio loop
-                that runs on our selector, for coroutine functions and asyncio libraries;
-                "uvloop": as a guest of uvloop, which must be installed.
-            options: unix, and further keyword arguments of `Server`.
+            options: further fields of `RunOptions`: hosting, workers, unix, tls, drain_rate ...;
+                and of `Limits`, each in place of what the app has.
 
         Raises:
-            ValueError: there is no such hosting.
+            TypeError, ValueError: there is no such option, or its value is out of its range.
             OSError: cannot listen there.
-            LocalProtocolError: coroutine functions need asyncio.
+            LocalProtocolError: a route has no handler, or coroutine functions are to run alone.
+            RuntimeError: workers died again and again, which the log says more about.
         """
-        if hosting not in _HOSTINGS:
-            raise ValueError(f"hosting is {hosting!r}, none of {', '.join(_HOSTINGS)}")
-        if hosting == "alone":
-            serve(self, host, port, **options)
-            return
-        serving = self.serving(host, port, **options)
-        run_hosted(serve_until_signal(serving), event_loop(hosting))
+        limits = {name: options.pop(name) for name in LIMITS & options.keys()}
+        named = {field.name for field in dataclasses.fields(RunOptions)} - {"limits"}
+        for name in options.keys() - named:
+            limits[name] = options.pop(name)  # what is none is named there
+        chosen = RunOptions(host=host, port=port, **options, limits=limits)
+        dataclasses.replace(self.options["limits"], **limits)  # raises for what cannot be
+        if Running(lambda: self, chosen, _announce).run():
+            raise RuntimeError("the workers died again and again; the log says how")
 
     def serving(self, host: str = "127.0.0.1", port: int = 8765, **options: Any) -> Serving:
         """For a running asyncio or uvloop loop: `async with app.serving(host, port):`.
@@ -172,3 +177,7 @@ class App(Site):
             options: unix, and further keyword arguments of `Server`.
         """
         return Serving(self, host, port, **options)
+
+
+def _announce(urls: str) -> None:
+    _log.info("listening on %s", urls)

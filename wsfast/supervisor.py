@@ -19,6 +19,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
+import json
 import logging
 import os
 import random
@@ -31,6 +32,9 @@ from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import NoReturn
 
+from wsfast.loop import Loop
+from wsfast.metrics import GAUGES, Figures, Metrics, WorkerFigures
+from wsfast.selector import EpollSelector
 from wsfast.worker import READY, Order, Worker
 
 __all__ = ["Supervisor", "backoff_seconds"]
@@ -74,6 +78,19 @@ class _Process:
     deadline: float  # when it is killed; moved as it gets ready, and as it is told to end
     ready: bool = False
     told: bool = False  # to end
+    heard: bytes = b""  # the line that is not complete yet
+    stats: dict[str, int] = dataclasses.field(default_factory=dict)  # as it told them last
+
+    def listen(self) -> bytes:
+        """What it says; figures are noted. Nothing if it is gone, or was silent."""
+        try:
+            said = self.control.recv(65536)
+        except OSError:
+            return b""
+        *lines, self.heard = (self.heard + said.removeprefix(READY)).split(b"\n")
+        if lines:
+            self.stats = json.loads(lines[-1])
+        return said
 
 
 @dataclasses.dataclass(eq=False)
@@ -87,6 +104,8 @@ class _Place:
     failures: int = 0  # workers in a row that died young
     due: float | None = None  # when the next one starts, if one is to
     deaf: bool = False  # its sockets do not listen for the time being
+    counted: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+    # ... by workers that have ended
 
 
 class Supervisor:
@@ -103,6 +122,7 @@ class Supervisor:
         stop_seconds: one that has not ended so long after it was told to is killed.
         on_ready: called once, when all workers have become ready.
         notify: called with what the service manager is to know, as for `activation.Notifier`.
+        metrics: listening sockets to serve the figures of all workers on, see wsfast.metrics.
 
     Raises:
         ValueError: there is no worker, one has no socket, or a time is not above 0.
@@ -117,6 +137,7 @@ class Supervisor:
         stop_seconds: float = 30.0,
         on_ready: Callable[[], object] | None = None,
         notify: Callable[[str], object] | None = None,
+        metrics: Sequence[socket.socket] = (),
     ) -> None:
         if not sockets or not all(sockets):
             raise ValueError("each worker, and at least one, needs a socket to listen on")
@@ -131,6 +152,9 @@ class Supervisor:
         self._stop_seconds = stop_seconds
         self._on_ready = on_ready
         self._notify = notify or (lambda state: None)
+        self._metrics_sockets = metrics
+        self._metrics: Metrics | None = None
+        self._events = dict.fromkeys(("worker_starts", "worker_deaths", "restarts"), 0)
         self._processes: dict[_Process, _Place] = {}
         self._restarting: collections.deque[_Place] = collections.deque()
         self._announced = False
@@ -140,7 +164,11 @@ class Supervisor:
     def run(self) -> int:
         """Run until told to end; returns the exit status: 0, or 1 if workers failed for good."""
         with contextlib.ExitStack() as stack:
-            self._selector = stack.enter_context(selectors.DefaultSelector())
+            self._selector = stack.enter_context(EpollSelector())
+            if self._metrics_sockets:
+                loop = Loop(self._selector)
+                self._metrics = Metrics(self._metrics_sockets, loop, self.figures)
+                stack.callback(self._metrics.close)
             self._signals = stack.enter_context(_signals_as_bytes())
             self._selector.register(self._signals[0], selectors.EVENT_READ)
             for place in self._places:
@@ -148,6 +176,25 @@ class Supervisor:
             while self._processes or not self._stopping:
                 self._turn()
         return self._status
+
+    def figures(self) -> Figures:
+        """What all workers have counted, as they told it last, and what became of them."""
+        workers = []
+        for place in self._places:
+            counted = place.counted.copy()
+            pids = [process.pid for process, its in self._processes.items() if its is place]
+            for process, its in self._processes.items():
+                if its is place:
+                    counted.update(process.stats)
+            workers.append(WorkerFigures(place.number, pids, dict(counted)))
+        current = [place.current for place in self._places]
+        program = {
+            "workers": len(self._places),
+            "workers_ready": sum(process is not None and process.ready for process in current),
+            "workers_waiting": sum(place.due is not None for place in self._places),
+            **self._events,
+        }
+        return Figures(program, workers)
 
     # --- one turn ----------------------------------------------------------------------------
 
@@ -194,14 +241,11 @@ class Supervisor:
                 os.kill(process.pid, number)
 
     def _hear(self, process: _Process) -> None:
-        """What a worker says: that it is ready, or nothing more."""
-        try:
-            said = process.control.recv(64)
-        except OSError:
-            said = b""
+        """What a worker says: that it is ready, what it has counted, or nothing more."""
+        said = process.listen()
         if not said:
             self._selector.unregister(process.control)  # its exit status comes next
-        elif READY in said and not process.ready:
+        elif said.startswith(READY) and not process.ready:
             process.ready = True
             if not process.told:
                 process.deadline = float("inf")
@@ -217,6 +261,7 @@ class Supervisor:
             for each in place.sockets:
                 each.listen(_BACKLOG)
         ours, theirs = socket.socketpair()
+        ours.setblocking(False)
         sys.stdout.flush()
         sys.stderr.flush()
         # A signal that reached the child before its handlers are its own would look like ours.
@@ -231,6 +276,7 @@ class Supervisor:
         process = _Process(pid, ours, now, now + self._start_seconds)
         self._processes[process] = place
         self._selector.register(ours, selectors.EVENT_READ, process)
+        self._events["worker_starts"] += 1
         _log.info("worker %d starts", pid)
         return process
 
@@ -240,7 +286,9 @@ class Supervisor:
         try:
             self._leave_behind(place)
             control.setblocking(False)
-            status = self._work(Worker(place.number, place.sockets, control))
+            reporting = self._metrics is not None
+            worker = Worker(place.number, place.sockets, control, reporting=reporting)
+            status = self._work(worker)
         except SystemExit as error:
             status = error.code if isinstance(error.code, int) else int(error.code is not None)
         except BaseException:
@@ -262,6 +310,8 @@ class Supervisor:
         for number in (signal.SIGINT, _RESTART, *_PASSED_ON):
             signal.signal(number, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
+        if self._metrics is not None:
+            self._metrics.leave_to_parent()
         self._selector.close()
         for each in self._signals:
             each.close()
@@ -292,6 +342,7 @@ class Supervisor:
     def _restart(self) -> None:
         """Replace every worker; one that is under way begins again."""
         _log.info("restarting")
+        self._events["restarts"] += 1
         self._notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
         idle = not self._restarting
         self._restarting = collections.deque(self._places)
@@ -319,10 +370,13 @@ class Supervisor:
 
     def _ended(self, process: _Process, status: int) -> None:
         """A worker is gone; `status` as of subprocess: negative for a signal."""
-        place = self._processes.pop(process)
+        place = self._processes[process]
         with contextlib.suppress(KeyError):
             self._selector.unregister(process.control)
+        process.listen()  # its last figures
         process.control.close()
+        del self._processes[process]
+        place.counted.update({name: n for name, n in process.stats.items() if name not in GAUGES})
         how = _describe(status)
         expected = status in (0, -signal.SIGTERM)
         if self._stopping or process.told:
@@ -330,9 +384,11 @@ class Supervisor:
                 _log.error("worker %d %s while it was to end", process.pid, how)
                 self._status = 1 if self._stopping else self._status
         elif process is place.successor:
+            self._events["worker_deaths"] += 1
             self._give_up_restart(place, how)
         else:
             place.current = None
+            self._events["worker_deaths"] += 1
             if place.successor is None:
                 age = time.monotonic() - process.started
                 young = age < _YOUNG_SECONDS or not process.ready

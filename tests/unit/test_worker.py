@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import signal
 import socket
 from collections.abc import Iterator
 
 import pytest
 
-from sockets import Net, Peer, Recorder, goodbye, network
+from sockets import Net, Peer, Recorder, goodbye, network, request_head, text
 from wire import CLOSE
 from wsfast.limits import Limits
 from wsfast.listening import listen
@@ -117,3 +119,49 @@ def test_what_it_knows_of_its_place(supervised: Supervised) -> None:
     supervised.supervisor.close()
     supervised.worker.ready()  # nobody hears it: no error
     supervised.peer.close()
+
+
+def test_it_reports_what_it_has_counted(net: Net) -> None:
+    """Behind READY, and at the end once more, so that nothing is missing."""
+    before = signal.getsignal(signal.SIGTERM)
+    supervisor, control = socket.socketpair()
+    control.setblocking(False)
+    with supervisor, control:
+        supervisor.settimeout(10)
+        worker = Worker(0, listen("127.0.0.1", 0), control, reporting=True)
+        server = Server(Recorder(), sockets=worker.sockets, loop=net.loop)
+        peer = net.adopt(socket.create_connection(server.addresses[0]))
+        peer.send(request_head() + text("x") + goodbye(1000))
+        net.loop.selector.call_later(0.1, supervisor.send, Order.STOP.value)
+        worker.serve(server)
+        said = supervisor.recv(65536)
+    signal.signal(signal.SIGTERM, before)
+    assert said.startswith(READY + b"{") and said.endswith(b"}\n")
+    reports = [json.loads(line) for line in said[1:].splitlines()]
+    assert len(reports) == 2
+    assert reports[-1] == server.stats() and reports[-1]["messages_received"] == 1
+    assert not net.loop.selector.get_map()
+
+
+def test_a_supervisor_that_does_not_read(net: Net) -> None:
+    """A line is told as a whole or not at all, whenever the supervisor comes to read it."""
+    supervisor, control = socket.socketpair()
+    control.setblocking(False)
+    control.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    server = net.server(Recorder())
+    with supervisor, control:
+        worker = Worker(0, [], control, reporting=True)
+        for _ in range(200):
+            worker.report(server)
+        assert worker._unsent, "the kernel took no more"
+        supervisor.setblocking(False)
+        said = b""
+        for _ in range(400):
+            with contextlib.suppress(BlockingIOError):
+                said += supervisor.recv(1 << 20)
+            if not worker._unsent:
+                break
+            worker.report(server)
+        lines = said.splitlines(keepends=True)
+        assert len(lines) > 2
+        assert all(json.loads(line) == server.stats() for line in lines)

@@ -11,7 +11,7 @@ from wsfast.site import CALLBACKS, Site
 __all__ = ["LoadError", "load", "split_target"]
 
 
-class LoadError(Exception):
+class LoadError(ValueError):
     """There is no such application; the text says what is missing, for whoever typed the name."""
 
 

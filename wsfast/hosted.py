@@ -4,24 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Callable
 from typing import Any
 
 from wsfast.hosting import Serving, event_loop, run, serve_until_signal
+from wsfast.server import Server
 from wsfast.worker import Worker
 
 __all__ = ["serve", "work"]
 
 
-def serve(hosting: str, application: object, server: dict[str, Any], **ending: Any) -> None:
+def serve(
+    hosting: str,
+    application: object,
+    server: dict[str, Any],
+    *,
+    on_ready: Callable[[Server], object],
+    **ending: Any,
+) -> None:
     """Serve in this process until a signal.
 
     Args:
         hosting: "asyncio" or "uvloop".
         application: what to serve.
         server: keyword arguments of `Server`.
+        on_ready: called with the server once connections are accepted.
         ending: as for `serve_until_signal`.
     """
-    run(serve_until_signal(Serving(application, **server), **ending), event_loop(hosting))
+    serving = Serving(application, **server)
+    main = serve_until_signal(serving, on_ready=lambda: on_ready(serving.server), **ending)
+    run(main, event_loop(hosting))
 
 
 def work(

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from sockets import goodbye, request_head
+from wsfast import hosted
 from wsfast.listening import listen
-from wsfast.serve import hosted
+from wsfast.server import Server
 from wsfast.worker import READY, Order, Worker
 
 
@@ -78,7 +79,8 @@ def test_orders(hosting: str, order: Order | None, payload: bytes) -> None:
 def test_alone_until_a_signal(hosting: str) -> None:
     said: list[str] = []
 
-    def ready() -> None:
+    def ready(server: Server) -> None:
+        assert server.stats()["listening"] == 1
         said.append("ready")
         threading.Timer(0.01, signal.raise_signal, [signal.SIGTERM]).start()
 
