@@ -15,7 +15,7 @@ from typing import Any
 import wsfast.rfc6455
 from sockets import Net, Peer
 
-__all__ = ["END_SECONDS", "Program", "descriptors", "is_running", "orphans"]
+__all__ = ["END_SECONDS", "ROOT", "Program", "descriptors", "is_running", "orphans"]
 
 ROOT = Path(wsfast.rfc6455.__file__).resolve().parents[1]
 

@@ -73,7 +73,8 @@ def connect(net: Net, program: Program, target: str) -> Peer:
 def page(net: Net, program: Program, target: str) -> str:
     """The body of a page."""
     peer = net.adopt(socket.create_connection(("127.0.0.1", program.port)))
-    peer.send(f"GET {target} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+    head = f"GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    peer.send(head.encode())
     assert peer.take_head().startswith(b"HTTP/1.1 200 ")
     net.until(lambda: peer.ended)
     peer.close()
