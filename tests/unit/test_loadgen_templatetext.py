@@ -60,7 +60,7 @@ def test_what_makes_json(text):
     ("text", "place"),
     [
         ('{"id": {{seq}}', "line 1 column 15"),
-        ('{\n  "id": {{seq}},\n}', "line 3 column 1"),
+        ('{\n  "id": {{seq}},\n 5}', "line 3 column 2"),
         ('{"u": {{uuid}} }', "line 1 column 7"),
         ('{"a": {{seq}},\n "b" 5}', "line 2 column 6"),
         ('{"a": "{{choice x y}}", "b": {{choice 1 two 3}}}', "line 1 column 30"),
