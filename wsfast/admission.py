@@ -4,7 +4,8 @@ A connection is counted from accept to the end of its socket, at a `Place`: that
 or one for all whose address is not known yet. Places are shared, so a connection holds a
 reference and nothing else. Who finds everything taken may wait until its request is read, so that
 it hears why it is refused; but only so many wait, and all others are to be closed at once: or
-whoever says nothing would hold as many sockets as it likes.
+whoever says nothing would hold as many sockets as it likes. Where nobody may wait, since each
+answer would cost too much (TLS), the rate of an address counts from accept on, too.
 
 Handshakes per second are counted by the generic cell rate algorithm (ITU-T I.371 appendix A), a
 token bucket that needs one number: the time at which the bucket will be full again. An address
@@ -31,7 +32,7 @@ AddressKey = str | int
 
 _COUNTERS = (
     *("admitted", "refused_connections", "refused_address", "refused_rate"),
-    *("turned_away_connections", "turned_away_address"),
+    *("turned_away_connections", "turned_away_address", "turned_away_rate"),
 )
 _SECTIONS = {503: "RFC 9110 section 15.6.4", 429: "RFC 6585 section 4"}
 
@@ -81,7 +82,8 @@ class Admission:
         max_handshakes_per_second_per_address: in the long run; beyond it 429.
         burst_handshakes: how many may come at once from an address that was quiet; None: those of
             one second.
-        max_waiting: how many there may be beyond both limits, until they are refused.
+        max_waiting: how many there may be beyond both limits, until they are refused. With 0 the
+            rate holds for `enter` and `identify` in place of `admit`, if they know the address.
         max_addresses: how many buckets are remembered in each of the two dictionaries.
         retry_after_seconds: what a 503, and a 429 for connections, says in Retry-After.
 
@@ -96,6 +98,7 @@ class Admission:
 
     __slots__ = (
         "_anyone",
+        "_anyone_known",
         "_burst_seconds",
         "_full_at",
         "_full_at_before",
@@ -145,29 +148,35 @@ class Admission:
         self._per_address: dict[AddressKey, Place] = {}
         self._max_waiting = max_waiting
         self._anyone = Place(self, None)
+        self._anyone_known = Place(self, None)
         self.waiting = Place(self, None)
         self.connections = 0
         self.counters = dict.fromkeys(_COUNTERS, 0)
 
-    def enter(self, key: AddressKey | None) -> Place | None:
+    def enter(self, key: AddressKey | None, now: float) -> Place | None:
         """Count a connection that has just come.
 
         Args:
             key: `address_key` of whoever it comes from; None if that is not known yet, or if there
                 is no address (Unix sockets): then only `max_connections` holds.
+            now: the time in seconds, of a clock that never goes back.
 
         Returns:
             Its place, which it is to leave when it ends; None: it is to be closed at once.
         """
-        return self._seat(None, key)
+        return self._seat(None, key, now)
 
-    def identify(self, place: Place, key: AddressKey | None) -> Place | None:
+    def identify(self, place: Place, key: AddressKey | None, now: float) -> Place | None:
         """It is known by now whose connection it is, and nothing of its request was read.
+
+        Args:
+            place: that it has.
+            key, now: as for `enter`.
 
         Returns:
             Its place from now on; None: it is to be closed, and keeps the place until then.
         """
-        return self._seat(place, key)
+        return self._seat(place, key, now)
 
     def admit(self, place: Place | None, key: AddressKey | None, now: float) -> Place | Refusal:
         """Decide on a handshake.
@@ -189,9 +198,12 @@ class Admission:
         if limit == "address":
             reason = f"{wanted.connections} connections from one address are the limit"
             return self._refuse(429, limit, reason, self._retry_after_seconds)
-        refusal = None if key is None else self._check_rate(key, now)
-        if refusal is not None:
-            return refusal
+        paid = not self._max_waiting and place is wanted
+        seconds = 0 if key is None or paid else self._seconds_until(key, now)
+        if seconds:
+            rate = 1 / self._interval_seconds
+            reason = f"{rate:g} handshakes a second from one address are the limit"
+            return self._refuse(429, "rate", reason, seconds)
         self.counters["admitted"] += 1
         return self._change(place, wanted)
 
@@ -208,10 +220,12 @@ class Admission:
         """How many addresses are held in memory, those with connections counted again."""
         return len(self._full_at) + len(self._full_at_before) + len(self._per_address)
 
-    def _seat(self, place: Place | None, key: AddressKey | None) -> Place | None:
+    def _seat(self, place: Place | None, key: AddressKey | None, now: float) -> Place | None:
         """Before a request is read: the place for a key, or one to wait at."""
         wanted = self._place_of(key)
         limit = self._limit(place, wanted)
+        if limit is None and key is not None and not self._max_waiting:
+            limit = "rate" if self._seconds_until(key, now) else None
         if limit is None:
             return self._change(place, wanted)
         if place is self.waiting or self.waiting.connections < self._max_waiting:
@@ -222,7 +236,7 @@ class Admission:
     def _place_of(self, key: AddressKey | None) -> Place:
         """Where connections of a key are counted; it is kept once there is one."""
         if key is None or self._max_per_address is None:
-            return self._anyone
+            return self._anyone if key is None else self._anyone_known
         return self._per_address.get(key) or Place(self, key)
 
     def _limit(self, place: Place | None, wanted: Place) -> str | None:
@@ -250,21 +264,19 @@ class Admission:
             self.leave(place)
         return wanted
 
-    def _check_rate(self, key: AddressKey, now: float) -> Refusal | None:
-        """A handshake that is refused takes no token."""
+    def _seconds_until(self, key: AddressKey, now: float) -> int:
+        """Take a token: 0; or how long there is none, and none is taken."""
         if not self._interval_seconds:
-            return None
+            return 0
         self._turn(now)
         full_at = self._full_at.get(key, self._full_at_before.get(key, now))
         full_at = max(full_at, now) + self._interval_seconds
         # A hair more than the burst: sums of intervals are rounded.
         wait = full_at - now - self._burst_seconds
         if wait > self._interval_seconds * 1e-6:
-            rate = 1 / self._interval_seconds
-            reason = f"{rate:g} handshakes a second from one address are the limit"
-            return self._refuse(429, "rate", reason, math.ceil(wait))
+            return math.ceil(wait)
         self._full_at[key] = full_at
-        return None
+        return 0
 
     def _turn(self, now: float) -> None:
         """Forget what was not seen since the last turn, if its buckets are full by now."""

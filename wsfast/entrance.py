@@ -7,7 +7,8 @@ address is known: for whoever comes from a trusted proxy that is when the proxy 
 
 Beyond a limit a plain connection may wait until its request is read and answered with 503 or 429,
 as long as few do: behind a reverse proxy the client gets that answer, with its Retry-After. Over
-TLS it is closed at once: the answer would cost a TLS handshake each, when there is most to do.
+TLS it is closed at once: the answer would cost a TLS handshake each, when there is most to do. For
+the same reason TLS connections take their token of the address's rate when they come.
 """
 
 from __future__ import annotations
@@ -93,7 +94,8 @@ class Entrance:
 
     def _enter(self, host: str | None) -> Place | None:
         assert self.admission is not None
-        return self.admission.enter(self._key(None if host is None else (host, 0)))
+        key = self._key(None if host is None else (host, 0))
+        return self.admission.enter(key, self.clock())
 
     def identify(self, guest: Guest, address: Address) -> bool:
         """A PROXY header has said who comes.
@@ -103,7 +105,7 @@ class Entrance:
         """
         if self.admission is None or guest.counted_at is None:
             return True
-        found = self.admission.identify(guest.counted_at, self._key(address))
+        found = self.admission.identify(guest.counted_at, self._key(address), self.clock())
         guest.counted_at = found or guest.counted_at
         return found is not None
 

@@ -85,7 +85,8 @@ class Limits:
             closed at once (TLS, or too many to answer). None: no limit.
         max_connections_per_address: of these from one client, an IPv6 /64 being one, counted from
             when it is known who it is; beyond it 429, or closed at once.
-        max_handshakes_per_second_per_address: with those of one second as the burst; 429 then.
+        max_handshakes_per_second_per_address: with those of one second as burst; beyond it 429,
+            or, over TLS, closed before the TLS handshake.
 
     Raises:
         ValueError: a number is out of its range.

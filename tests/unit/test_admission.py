@@ -93,6 +93,7 @@ def test_max_connections():
         "refused_rate": 0,
         "turned_away_connections": 0,
         "turned_away_address": 0,
+        "turned_away_rate": 0,
     }
 
 
@@ -230,12 +231,12 @@ def test_a_flood_of_addresses_does_not_grow_it():
 
 def test_a_connection_counts_from_when_it_comes():
     admission = Admission(max_connections=2, max_waiting=0)
-    first, second = admission.enter("a"), admission.enter(None)
-    assert admission.enter("b") is None
+    first, second = admission.enter("a", 0.0), admission.enter(None, 0.0)
+    assert admission.enter("b", 0.0) is None
     assert admission.connections == 2
     assert admission.counters["turned_away_connections"] == 1
     first.leave()
-    third = admission.enter("b")
+    third = admission.enter("b", 0.0)
     for place, key in ((second, None), (third, "b")):
         assert admission.admit(place, key, 0.0) is place, "it has its place already"
     assert (admission.connections, admission.counters["admitted"]) == (2, 2)
@@ -246,22 +247,22 @@ def test_a_connection_counts_from_when_it_comes():
 
 def test_an_address_counts_from_when_it_comes():
     admission = Admission(max_connections_per_address=2, max_waiting=0)
-    places = [admission.enter("a") for _ in range(2)]
+    places = [admission.enter("a", 0.0) for _ in range(2)]
     assert places[0] is places[1], "nothing is kept for a connection by itself"
-    assert admission.enter("a") is None
-    assert admission.enter("b").connections == 1
-    assert all(admission.enter(None) for _ in range(10))
+    assert admission.enter("a", 0.0) is None
+    assert admission.enter("b", 0.0).connections == 1
+    assert all(admission.enter(None, 0.0) for _ in range(10))
     assert admission.counters["turned_away_address"] == 1
     places.pop().leave()
-    assert admission.enter("a") is places[0]
+    assert admission.enter("a", 0.0) is places[0]
 
 
 def test_some_wait_to_hear_why():
     admission = Admission(max_connections=1, max_waiting=2)
-    first = admission.enter("a")
-    waiting = [admission.enter("b") for _ in range(2)]
+    first = admission.enter("a", 0.0)
+    waiting = [admission.enter("b", 0.0) for _ in range(2)]
     assert waiting == [admission.waiting] * 2
-    assert admission.enter("b") is None
+    assert admission.enter("b", 0.0) is None
     assert (admission.connections, admission.waiting.connections) == (1, 2)
     assert retry_after(admission.admit(waiting[0], "b", 0.0), 503) == 5
     assert admission.waiting.connections == 2, "until its socket ends"
@@ -276,10 +277,10 @@ def test_some_wait_to_hear_why():
 
 def test_who_waits_for_its_address_hears_429():
     admission = Admission(max_connections=2, max_connections_per_address=1, max_waiting=2)
-    places = [admission.enter("a"), admission.enter("a")]
+    places = [admission.enter("a", 0.0), admission.enter("a", 0.0)]
     assert places[1] is admission.waiting
     assert retry_after(admission.admit(places[1], "a", 0.0), 429) == 5
-    other = admission.enter("b")
+    other = admission.enter("b", 0.0)
     assert retry_after(admission.admit(places[1], "a", 0.0), 503) == 5
     for place in (*places, other):
         place.leave()
@@ -292,20 +293,20 @@ def test_an_address_that_is_known_later(max_waiting):
     admission = Admission(
         max_connections=3, max_connections_per_address=1, max_waiting=max_waiting
     )
-    places = [admission.enter(None) for _ in range(3)]
+    places = [admission.enter(None, 0.0) for _ in range(3)]
     assert admission.connections == 3
-    first = admission.identify(places[0], "a")
+    first = admission.identify(places[0], "a", 0.0)
     assert (first.key, admission.connections) == ("a", 3)
-    found = admission.identify(places[1], "a")
+    found = admission.identify(places[1], "a", 0.0)
     if max_waiting:
         assert found is admission.waiting
-        assert admission.identify(found, "a") is found, "again: it goes on waiting"
+        assert admission.identify(found, "a", 0.0) is found, "again: it goes on waiting"
         assert admission.connections == 2
     else:
         assert found is None
         assert admission.counters["turned_away_address"] == 1
         found = places[1]
-    last = admission.identify(places[2], "b")
+    last = admission.identify(places[2], "b", 0.0)
     for place in (first, found, last):
         place.leave()
     assert (admission.connections, admission.waiting.connections) == (0, 0)
@@ -315,15 +316,43 @@ def test_an_address_that_is_known_later(max_waiting):
 def test_a_request_may_say_another_address():
     """As X-Forwarded-For does; a refusal leaves the place as it was."""
     admission = Admission(max_connections_per_address=1)
-    proxied = [admission.enter(None) for _ in range(2)]
+    proxied = [admission.enter(None, 0.0) for _ in range(2)]
     first = admission.admit(proxied[0], "a", 0.0)
     assert admission.admit(proxied[1], "a", 0.0).status == 429
     assert admission.connections == 2
-    own = admission.enter("b")
+    own = admission.enter("b", 0.0)
     assert admission.admit(own, "c", 0.0).key == "c"
-    assert admission.enter("b").key == "b", "it is counted there no longer"
+    assert admission.enter("b", 0.0).key == "b", "it is counted there no longer"
     first.leave()
     assert admission.admit(proxied[1], "a", 0.0).key == "a"
+
+
+@pytest.mark.parametrize("limits", [{}, {"max_connections_per_address": 100}])
+def test_where_nobody_waits_the_rate_holds_from_the_beginning(limits):
+    admission = Admission(max_handshakes_per_second_per_address=2, max_waiting=0, **limits)
+    places = [admission.enter("a", 0.0) for _ in range(3)]
+    assert places[2] is None and admission.counters["turned_away_rate"] == 1
+    assert admission.admit(places[0], "a", 0.0) is places[0], "it has its token already"
+    assert admission.enter("a", 0.49) is None
+    assert admission.enter("a", 0.5), "what was turned away took no token"
+    proxied = [admission.enter(None, 0.5) for _ in range(6)]
+    assert admission.identify(proxied[0], "b", 0.5)
+    assert admission.identify(proxied[1], "b", 0.5)
+    assert admission.identify(proxied[2], "b", 0.5) is None
+    assert admission.admit(proxied[3], "c", 0.5) is not proxied[3]
+    assert admission.admit(proxied[4], "c", 0.5) is not proxied[4]
+    assert retry_after(admission.admit(proxied[5], "c", 0.5), 429) == 1
+    counters = admission.counters
+    assert (counters["turned_away_rate"], counters["refused_rate"]) == (3, 1)
+
+
+def test_where_some_wait_the_rate_holds_for_requests():
+    admission = Admission(max_handshakes_per_second_per_address=1)
+    places = [admission.enter("a", 0.0) for _ in range(10)]
+    assert None not in places
+    assert admission.admit(places[0], "a", 0.0) is places[0]
+    assert admission.admit(places[1], "a", 0.0).status == 429
+    assert admission.counters["turned_away_rate"] == 0
 
 
 def test_any_order_of_events_ends_at_none():
@@ -334,14 +363,14 @@ def test_any_order_of_events_ends_at_none():
     for _ in range(20000):
         what, key = choose.choice("eeial"), choose.choice([None, "a", "b", "c", 4, 5, 6])
         if what == "e":
-            places.append(admission.enter(key))
+            places.append(admission.enter(key, 0.0))
         elif places:
             place = places.pop(choose.randrange(len(places)))
             if what == "l":
                 place.leave()
                 continue
             if what == "i":
-                places.append(admission.identify(place, key) or place)
+                places.append(admission.identify(place, key, 0.0) or place)
             else:
                 found = admission.admit(place, key, 0.0)
                 places.append(place if isinstance(found, Refusal) else found)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from certificates import secure_peer, server
+from certificates import SecurePeer, secure_peer, server
 from sockets import Net, Peer, Recorder, network, request_head, text
 from wire import TEXT
 from wsfast.limits import Limits
@@ -52,14 +52,14 @@ def status(peer: Peer) -> int:
     return int(peer.take_head().split(b" ")[1])
 
 
-def expect_nothing_left(net: Net, target: Server) -> None:
+def expect_nothing_left(net: Net, target: Server, *, rated: int = 0) -> None:
     for peer in net.peers:
         peer.close()
     admission = target.entrance.admission
     assert admission is not None
     net.until(lambda: not target.connections)
     assert (admission.connections, admission.waiting.connections) == (0, 0)
-    assert admission.remembered_addresses == 0
+    assert admission.remembered_addresses == rated
 
 
 def test_the_total_counts_from_accept_on(net: Net) -> None:
@@ -161,6 +161,21 @@ def test_tls_handshakes_under_way_count(net: Net, name: str) -> None:
     again = secure_peer(net, target).secure()
     again.upgrade()
     expect_nothing_left(net, target)
+
+
+def test_over_tls_the_rate_holds_before_the_handshake(net: Net) -> None:
+    target = net.server(Recorder(), tls=server(), max_handshakes_per_second_per_address=3)
+    peers = [secure_peer(net, target) for _ in range(10)]
+    net.until(lambda: sum(peer.ended for peer in peers) == 7)
+    assert not any(peer.established for peer in peers if peer.ended)
+    for peer in peers:
+        if not peer.ended:
+            peer.secure().upgrade()
+    stats = target.stats()
+    assert (stats["admitted"], stats["turned_away_rate"], stats["accepted"]) == (3, 7, 3)
+    other = socket.create_connection(target.addresses[0], source_address=("127.0.0.2", 0))
+    SecurePeer(net, other).secure().upgrade()
+    expect_nothing_left(net, target, rated=2)
 
 
 @pytest.mark.parametrize("tls", [False, True])
