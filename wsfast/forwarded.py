@@ -17,6 +17,7 @@ X-Forwarded-Host if they write X-Forwarded-For.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import ipaddress
 import re
 from collections.abc import Callable, Collection
@@ -35,6 +36,10 @@ _NODE = re.compile(r"(?:\[([^\]]*)\]|([^:\[\]]+))(?::([0-9]{1,5}|_[A-Za-z0-9._\-
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._\-]+)(?::[0-9]{1,5})?")
 _SCHEMES = frozenset({"http", "https", "ws", "wss"})
 _STYLES = ("x-forwarded", "forwarded")
+
+#: Hosts for which the answer is kept: to read an address takes microseconds, and each connection
+#: asks when it comes and when its request does.
+_KEPT_HOSTS = 1024
 
 #: A quoted value may hold commas: so many pieces are joined in search of its beginning.
 _MAX_COMMAS = 16
@@ -68,7 +73,7 @@ class TrustedProxies:
         ValueError: a network is none, has bits set behind its prefix, or the style is another.
     """
 
-    __slots__ = ("_networks", "_read", "_unix")
+    __slots__ = ("_networks", "_read", "_trusts_host", "_unix")
 
     def __init__(self, networks: Collection[str] | str, style: str = "x-forwarded") -> None:
         if style not in _STYLES:
@@ -77,6 +82,7 @@ class TrustedProxies:
         self._unix = "unix" in names
         self._networks = [_network(name) for name in sorted(names - {"unix"})]
         self._read = _read_x_forwarded if style == "x-forwarded" else _read_forwarded
+        self._trusts_host = functools.lru_cache(_KEPT_HOSTS)(self._look_up)
 
     def __bool__(self) -> bool:
         """Whether anybody is trusted."""
@@ -90,10 +96,7 @@ class TrustedProxies:
         """
         if address is None:
             return self._unix
-        if not self._networks:  # as on most servers: to read an address takes microseconds
-            return False
-        parsed = _parse_address(address[0].partition("%")[0])
-        return parsed is not None and self._holds(parsed)
+        return bool(self._networks) and self._trusts_host(address[0])
 
     def resolve(self, request: Request, peer: tuple[str, int] | None) -> Client:
         """Find out who asks.
@@ -105,6 +108,10 @@ class TrustedProxies:
         if not self.trusts(peer):
             return Client(peer)
         return self._read(request, peer, self._holds)
+
+    def _look_up(self, host: str) -> bool:
+        parsed = _parse_address(host.partition("%")[0])
+        return parsed is not None and self._holds(parsed)
 
     def _holds(self, address: _Address) -> bool:
         return any(address in network for network in self._networks)

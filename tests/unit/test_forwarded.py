@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import string
+import tracemalloc
 
 import pytest
 
@@ -52,6 +53,19 @@ def standard(value, peer=PROXY):
 )
 def test_who_is_trusted(host, trusted):
     assert TrustedProxies(TRUSTED).trusts((host, 1)) is trusted
+
+
+def test_answers_are_kept_but_not_without_end():
+    proxies = TrustedProxies(["10.0.0.0/16"])
+    hosts = [f"10.{high}.{low}.1" for high in (0, 1) for low in range(256)]
+    for _ in range(2):
+        assert [proxies.trusts((host, 1)) for host in hosts] == [True] * 256 + [False] * 256
+    tracemalloc.start()
+    for number in range(20000):
+        proxies.trusts((f"2001:db8::{number:x}", 1))
+    grown = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert grown < 500_000
 
 
 def test_a_unix_socket_is_trusted_by_name():
