@@ -429,6 +429,7 @@ cdef class Connection(Receiver):
     ) except -1:
         cdef bytes plain = PyBytes_FromStringAndSize(<char *>data, size)
         cdef bytes coded = self.extension.encode(plain, fin)
+        self.require_open()  # that was somebody's code, which may have closed us
         cdef int first_byte = (FIN_BIT if fin else 0) | (RSV1_BIT if first else 0) | opcode
         return self.write_frame(first_byte, <const uint8_t *>PyBytes_AS_STRING(coded), len(coded))
 

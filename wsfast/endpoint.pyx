@@ -196,6 +196,8 @@ cdef class Endpoint(Messaging):
             self.on_no_bytes(self.session_over())
         if self.fd >= 0 and not self.blocked:
             self.flush_queue()
+            if self.drain_due and self.queue is None:
+                self.on_drained()
             self.settle()
         return 0
 

@@ -174,14 +174,16 @@ cdef class Messaging(Upgrading):
         """
         if not self.is_open():
             return False
+        parts = iter(fragments)
+        part = next(parts, b"")  # it may send messages of its own, or close: what follows looks
+        if not self.is_open():
+            return False
         if self.connection.sending_opcode:
             raise LocalProtocolError("the message before is not finished (RFC 6455 5.4)")
         if self.overflows():
             self.settings.counters.dropped_messages += self.is_open()
             return False
         self.refill(SIZE_MAX)
-        parts = iter(fragments)
-        part = next(parts, b"")
         opcode = TEXT if isinstance(part, str) else BINARY
         try:
             return self.send_parts(opcode, part, parts)
@@ -320,15 +322,18 @@ cdef class Messaging(Upgrading):
         """Let a message wait where it can still be dropped."""
         cdef Settings settings = self.settings
         cdef size_t queued = self.queued()
-        if self.backlog is None:
-            self.backlog = Backlog()
+        cdef Backlog backlog = self.backlog  # a key is compared by its own code, which may close us
+        if backlog is None:
+            backlog = self.backlog = Backlog()
         if settings.slow_consumer == DROP_OLDEST:
-            settings.counters.dropped_messages += self.backlog.push(message, None)
-            settings.counters.dropped_messages += self.backlog.drop_oldest(
+            settings.counters.dropped_messages += backlog.push(message, None)
+            settings.counters.dropped_messages += backlog.drop_oldest(
                 settings.max_queue_bytes - min(queued, settings.max_queue_bytes)
             )
         else:
-            settings.counters.dropped_messages += self.backlog.push(message, key)
+            settings.counters.dropped_messages += backlog.push(message, key)
+        if not self.is_open():
+            return False
         self.account()
         if settings.slow_consumer == NEWEST_PER_KEY or self.over_budget():
             return not self.overflows()
@@ -355,12 +360,24 @@ cdef class Messaging(Upgrading):
         self.refill(self.settings.low_water_bytes)
         if self.held() > self.settings.low_water_bytes:
             return 0
-        if self.paused and self.settings.drain_callback is not None:
-            self.paused = False  # what the handler sends now counts anew
+        if self.settings.drain_callback is None or self.connection.close_sent:
+            return 0
+        if self.paused or self.drain_due:
+            # What it sends may leave at once, and bring us here again: that is not for now, or
+            # who sends on in on_drain recurses for as long as the peer reads.
+            if self.draining:
+                self.drain_due = True
+                return 0
+            self.paused = self.drain_due = False  # what the handler sends now counts anew
+            self.draining = True
             try:
                 self.settings.drain_callback(self)
             except Exception:
                 self.on_handler_error()
+            finally:
+                self.draining = False
+            if self.drain_due and self.fd >= 0:
+                self.loop.selector.at_turn_end(self)
         return 0
 
     cdef int on_reading(self, bint goes_on) except -1:

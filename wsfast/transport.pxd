@@ -21,6 +21,8 @@ cdef class Transport(Stream):
     cdef bint blocked                     # the kernel took less than all: waiting for WRITABLE
     cdef bint paused                      # reading stopped at the high-water mark
     cdef uint8_t halts                    # who asked for reading to stop, as bits; see Opened
+    cdef uint8_t draining                 # on_drain of the handler is being called
+    cdef uint8_t drain_due                # ... and has to be once more, later
     cdef bint lingering                   # shut down for writing; what still comes is thrown away
     cdef object closed_callback           # called once when the socket is closed, or None
     cdef public object counted_at         # its wsfast.admission.Place; None: it has none

@@ -307,6 +307,19 @@ def test_an_encoder_that_raises_changes_nothing():
     assert sender.data_to_send() == frame(TEXT, b"ok")
 
 
+def test_an_encoder_that_closes_writes_nothing_behind_the_close():
+    class Closing(Xor):
+        def encode(self, data, fin):
+            made.send_close(1001)
+            return super().encode(data, fin)
+
+    made = server(extension=Closing())
+    with pytest.raises(LocalProtocolError, match="nothing follows"):
+        made.send("x")
+    [(opcode, *_, payload)] = frames_in(made.data_to_send())
+    assert (opcode, payload) == (8, (1001).to_bytes(2, "big"))
+
+
 # --- both ends -----------------------------------------------------------------------------------
 
 
