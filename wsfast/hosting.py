@@ -104,6 +104,7 @@ class Serving:
         self.grace_seconds = grace_seconds
         self._make = functools.partial(Server, handler, host, port, **options)
         self._guest: EpollSelector | None = None
+        self._started = False
         self._closed = False
 
     @property
@@ -128,9 +129,13 @@ class Serving:
 
         Raises:
             OSError, ValueError, TypeError, LocalProtocolError: as `Server`.
+            RuntimeError: it was started before.
         """
+        if self._started:
+            raise RuntimeError("a Serving starts once; make another one")
         host = asyncio.get_running_loop()
         selector = getattr(host, "_selector", None)
+        self._guest = None
         if not isinstance(selector, EpollSelector):
             selector = self._guest = EpollSelector()
         self.tasks = Tasks(host)
@@ -139,6 +144,7 @@ class Serving:
         except BaseException:
             self._leave(host)
             raise
+        self._started = True
         if self._guest is not None:
             self._move_in(host, self._guest)
 
@@ -178,7 +184,7 @@ class Serving:
         Args:
             close_code, close_reason, options: as for `Server.drain`.
         """
-        if self._closed:
+        if self._closed or not self._started:
             return
         host = asyncio.get_running_loop()
         done = host.create_future()

@@ -46,11 +46,24 @@ class Tasks:
     def __len__(self) -> int:
         return len(self._running)
 
-    def start(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run a coroutine that lets no exception out."""
+    def start(
+        self, coroutine: Coroutine[Any, Any, None], dropped: Callable[[], object]
+    ) -> asyncio.Task[None]:
+        """Run a coroutine that lets no exception out.
+
+        Args:
+            coroutine: what to run.
+            dropped: called if it was cancelled before it began, and never ran.
+        """
+
+        def finished(task: asyncio.Task[None]) -> None:
+            self._running.discard(task)
+            if task.cancelled():
+                dropped()
+
         task = self._loop.create_task(coroutine)
         self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        task.add_done_callback(finished)
         return task
 
     def answer(
@@ -103,8 +116,12 @@ class Tasks:
             _log.error("%d handlers go on although they were cancelled", len(self._running))
 
     async def _wait(self, seconds: float) -> None:
-        if self._running:
-            await asyncio.wait(list(self._running), timeout=seconds)
+        """Wait for those that run, and for what they start; at the least a round of the loop."""
+        until = self._loop.time() + seconds
+        while self._running:
+            await asyncio.wait(list(self._running), timeout=max(0.0, until - self._loop.time()))
+            if self._loop.time() >= until:
+                break
 
 
 class InLine:
@@ -135,7 +152,30 @@ class InLine:
         result = callback(ws, *details)
         if result is not None and inspect.isawaitable(result):
             self._waiting[ws] = Line("handler")
-            self._tasks.start(self._run(ws, result))
+            self._start(ws, result)
+
+    def _start(self, ws: Endpoint, result: Awaitable[Any]) -> None:
+        coroutine = self._run(ws, result)
+        try:
+            self._tasks.start(coroutine, functools.partial(self._drop, ws, result))
+        except RuntimeError:  # the loop is closed: nobody will ever run it
+            coroutine.close()
+            self._forget(ws, result)
+            raise
+
+    def _forget(self, ws: Endpoint, result: Awaitable[Any]) -> Line:
+        """Nothing is under way any more, as it never began."""
+        if inspect.iscoroutine(result):
+            result.close()  # or it would warn
+        return self._waiting.pop(ws)
+
+    def _drop(self, ws: Endpoint, result: Awaitable[Any]) -> None:
+        """It was cancelled before it began: that ends as it does later, and on_close comes."""
+        line = self._forget(ws, result)
+        self._fail(ws, line, asyncio.CancelledError())
+        while len(line):
+            callback, details = line.pop(ws)
+            self._deliver(callback, ws, *details)
 
     async def _run(self, ws: Endpoint, result: Awaitable[Any]) -> None:
         line = self._waiting[ws]

@@ -75,6 +75,35 @@ def test_client_and_server_in_one_loop(loop: asyncio.AbstractEventLoop) -> None:
     run(asyncio.wait_for(main(), 20), loop)
 
 
+def test_it_starts_once(loop: asyncio.AbstractEventLoop) -> None:
+    async def main() -> None:
+        serving = Serving(Echo(), port=0)
+        await serving.close()  # nothing to close
+        async with serving:
+            with pytest.raises(RuntimeError, match="starts once"):
+                await serving.start()
+            client = await Client.open(serving.addresses[0])
+            assert await client.ask("x") == b"x"
+            await client.leave()
+        with pytest.raises(RuntimeError, match="starts once"):
+            await serving.start()
+
+    run(asyncio.wait_for(main(), 20), loop)
+
+
+def test_one_that_could_not_start_may_try_again(loop: asyncio.AbstractEventLoop) -> None:
+    async def main() -> None:
+        async with Serving(Echo(), port=0) as first:
+            port = first.addresses[0][1]
+            second = Serving(Echo(), port=port)
+            with pytest.raises(OSError):
+                await second.start()
+        await second.start()
+        await second.close()
+
+    run(asyncio.wait_for(main(), 20), loop)
+
+
 def test_two_servers_in_one_loop(loop: asyncio.AbstractEventLoop) -> None:
     async def main() -> None:
         async with Serving(Echo(), port=0) as first, Serving(Echo(), port=0) as second:

@@ -403,6 +403,80 @@ def test_who_has_no_coroutines_is_not_in_line() -> None:
     in_loop(main)
 
 
+# --- what never begins ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_what_is_cancelled_before_it_begins(
+    closed: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As asyncio.run does at its end; on_close comes, and nothing stays behind."""
+
+    async def main(tasks: Tasks) -> None:
+        handler, ws = Handler(), FakeEndpoint()
+        in_line: Any = tasks.in_line(handler)
+        in_line.on_message(ws, "never")
+        in_line.on_message(ws, "dropped")
+        if closed:
+            in_line.on_close(ws, 1006, "")
+        else:
+            ws.on_fail = lambda: in_line.on_close(ws, 1011, "")
+        [task] = tasks._running
+        task.cancel()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            await tasks.finish(5)
+            gc.collect()
+        assert handler.log == [("close", 1006 if closed else 1011)]
+        assert ws.log == ["fail RuntimeError"] and in_line._waiting == {}
+
+    in_loop(main)
+    assert len(caplog.records) == 1
+
+
+def test_on_a_closed_loop_it_raises_and_leaves_nothing() -> None:
+    loop = asyncio.new_event_loop()
+    tasks = Tasks(loop)
+    handler, ws = Handler(), FakeEndpoint()
+    in_line: Any = tasks.in_line(handler)
+    loop.close()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(RuntimeError, match="closed"):
+            in_line.on_message(ws, 1)
+        gc.collect()
+    assert in_line._waiting == {} and not len(tasks)
+
+
+@pytest.mark.parametrize("when", range(6))
+def test_cancelled_at_each_await_it_goes_on_to_the_end(when: int) -> None:
+    """Of all tasks by somebody else, again and again."""
+
+    class Slow(Handler):
+        async def on_message(self, ws: Any, message: Any) -> None:
+            for _ in range(3):
+                await asyncio.sleep(0)
+            self.log.append(message)
+
+    async def main(tasks: Tasks) -> None:
+        handler, ws = Slow(), FakeEndpoint()
+        in_line: Any = tasks.in_line(handler)
+        ws.on_fail = lambda: None if len(ws.log) > 1 else in_line.on_close(ws, 1011, "")
+        for message in range(2):
+            in_line.on_message(ws, message)
+        for _ in range(when):
+            await asyncio.sleep(0)
+        for task in list(tasks._running):
+            task.cancel()
+        await tasks.finish(5)
+        assert ws.log == ["fail RuntimeError"]
+        assert handler.log[-1] == ("close", 1011)
+        assert handler.log[:-1] in (([],) if when < 4 else ([0], [0, 1]))
+        assert in_line._waiting == {}
+
+    in_loop(main)
+
+
 # --- answers -------------------------------------------------------------------------------------
 
 
