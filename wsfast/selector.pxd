@@ -25,6 +25,7 @@ cdef class Stream(Timed):
 
     cdef int on_ready(self, uint32_t events) except -1      # events: READABLE | WRITABLE | HANGUP
     cdef int on_turn_end(self) except -1                    # asked for by at_turn_end
+    cdef void on_selector_closed(self, int fd) noexcept     # it is not registered any more
 
 
 cdef class EpollSelector(FileRegistry):

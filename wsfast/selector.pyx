@@ -74,6 +74,9 @@ cdef class Stream(Timed):
     cdef int on_turn_end(self) except -1:
         return 0
 
+    cdef void on_selector_closed(self, int fd) noexcept:
+        pass
+
 
 @cython.final
 cdef class Timer(Stream):
@@ -461,16 +464,20 @@ cdef class EpollSelector(FileRegistry):
     def close(self):
         """Close the selector and forget everything that it holds; idempotent.
 
-        The descriptors of streams and files stay open: they are their owners'.
+        The descriptors of files stay open, as they are their owners'; those of streams too, but
+        for a stream that owns its own, as an endpoint does: nobody could close it any more.
         """
         cdef Stream stream
+        cdef int fd
         if self.closed:
             return
         self.closed = True
         self.wheel.clear()
         for stream in [*self.loose, *self.streams]:
             if stream is not None:
+                fd = stream.fd
                 self.detach(stream)
+                stream.on_selector_closed(fd)
         for stream in self.turn_ends:
             stream.flushing = False
         self.loose.clear()

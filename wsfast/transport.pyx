@@ -478,6 +478,13 @@ cdef class Transport(Stream):
                 self.on_detached()
         return 0
 
+    cdef void on_selector_closed(self, int fd) noexcept:
+        # Nothing is called: whoever would be has no loop to live on. The peer sees an end.
+        if fd >= 0:
+            close(fd)
+        self.queue = None
+        self.backlog = None
+
     cdef int end_session(self) except -1:
         """Send our close_notify, if everything before it has left: it is the last record."""
         cdef bytes records

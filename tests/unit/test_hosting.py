@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import selectors
 import signal
+import socket
 from typing import Any
 
 import pytest
@@ -343,3 +345,81 @@ def test_an_exception_inside_closes_the_server(loop: asyncio.AbstractEventLoop) 
     with pytest.raises(KeyError):
         run(main(), loop)
     assert servings[0].addresses == []
+
+
+# --- who ends the loop and not the server --------------------------------------------------------
+
+
+class Hanging:
+    def __init__(self) -> None:
+        self.log: list[Any] = []
+
+    async def on_message(self, ws: Any, message: Any) -> None:
+        self.ws = ws
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.log.append("cancelled")
+
+    async def on_close(self, ws: Any, close_code: int, close_reason: str) -> None:
+        await asyncio.sleep(0)
+        self.log.append(close_code)
+
+
+@pytest.mark.parametrize("stop", [False, True])
+def test_a_loop_that_ends_cancels_what_is_under_way_and_says_goodbye(
+    loop: asyncio.AbstractEventLoop, stop: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    handler = Hanging()
+    serving = Serving(handler, port=0)
+    client = socket.socket()
+
+    async def main() -> None:
+        await serving.start()
+        client.connect(serving.addresses[0])
+        client.send(request_head() + text("hangs") + text("dropped"))
+        while not hasattr(handler, "ws"):
+            await asyncio.sleep(0.01)
+        if stop:
+            asyncio.get_running_loop().stop()
+            await asyncio.Event().wait()
+
+    with contextlib.suppress(RuntimeError) if stop else contextlib.nullcontext():
+        run(main(), loop)
+    assert handler.log == ["cancelled", 1011]
+    with client:
+        assert client.recv(4096).endswith(b"\x03\xf3internal error")
+    assert handler.ws.send("late") is False
+    handler.ws.disconnect()
+    handler.ws.pause_reading()
+    caplog.clear()
+    leave_behind(serving, loop)
+
+
+def test_what_is_sent_when_the_loop_has_ended(loop: asyncio.AbstractEventLoop) -> None:
+    """Nothing there will ever send it: a guest says so, and a disconnect works all the same."""
+    serving = Serving(Echo(), port=0)
+    client = socket.socket()
+
+    async def main() -> None:
+        await serving.start()
+        client.connect(serving.addresses[0])
+        client.send(request_head())
+        while not serving.server.stats()["opened"]:
+            await asyncio.sleep(0.01)
+
+    run(main(), loop)
+    [ws] = serving.server.settings.endpoints
+    if serving._guest is not None:
+        with pytest.raises(RuntimeError, match="closed"):
+            ws.send("late")
+    ws.disconnect()
+    client.close()
+    leave_behind(serving, loop)
+
+
+def leave_behind(serving: Serving, loop: asyncio.AbstractEventLoop) -> None:
+    """Close by hand what a Serving that was never closed holds."""
+    serving.server.stop_listening()
+    if serving._guest is not None:
+        serving._guest.close()

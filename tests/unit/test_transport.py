@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import socket
@@ -343,3 +344,30 @@ def test_a_peer_that_ends_and_reads_nothing_is_cut_at_the_deadline(net: Net) -> 
     assert ws.fd >= 0 and not ws.send("too late")
     net.until(lambda: ws.fd < 0, 5)
     assert len(handler.closes) == 1
+
+
+# --- a loop that ends ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("waiting", [False, True])
+def test_a_selector_that_is_closed_closes_the_sockets_of_its_connections(waiting: bool) -> None:
+    """Nobody else could, and the peer would wait for ever."""
+    net = Net()
+    handler = Recorder()
+    server = net.server(handler)
+    client = socket.create_connection(server.addresses[0])
+    client.send(request_head())
+    net.until(lambda: handler.endpoints)
+    ws = handler.endpoints[0]
+    if waiting:
+        ws.send(MORE_THAN_THE_KERNEL_TAKES)
+    net.settle()
+    server.stop_listening()
+    net.loop.close()
+    assert ws.fd < 0 and ws.buffered_bytes == 0
+    client.settimeout(10)
+    with client, contextlib.suppress(ConnectionResetError):
+        while client.recv(1 << 20):
+            pass
+    ws.disconnect()
+    assert handler.names()[:1] == ["open"]
