@@ -21,8 +21,9 @@ from sockets import Net, Peer, Recorder, request_head, text
 from wire import CLOSE, TEXT
 from wsfast.client import connect
 from wsfast.server import Server
+from wsfast.site import Route, Site
 
-__all__ = ["CLIENT", "BehindProxy", "needs", "running"]
+__all__ = ["CLIENT", "BehindProxy", "Proxied", "needs", "running"]
 
 #: Clients come from here and proxies from 127.0.0.1, so that the two can be told apart.
 CLIENT = "127.0.0.5"
@@ -63,8 +64,27 @@ def running(command: Sequence[str], directory: Path, **options: Any) -> Iterator
             print(output.read())  # pytest shows it if the test fails
 
 
-class BehindProxy:
-    """What has to work behind any proxy; subclasses say how theirs is started."""
+def site() -> Site:
+    """A page for health checks, and a WebSocket beside it."""
+    made = Site()
+    made.add_page("/healthz", lambda request: "well")
+    route = Route("/", origins="any")
+    route(Recorder(echo=True))
+    made.add_route(route)
+    return made
+
+
+def page(net: Net, address: Any, path: str) -> tuple[int, str]:
+    """Status and body of a page, over a connection of its own."""
+    peer = net.adopt(socket.create_connection(address, source_address=(CLIENT, 0)))
+    peer.send(f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
+    net.until(lambda: peer.ended)
+    head, _, body = peer.received.decode().partition("\r\n\r\n")
+    return int(head.split(" ")[1]), body
+
+
+class Proxied:
+    """A server with a proxy before it; subclasses say how theirs is started."""
 
     #: How a server has to be made to understand the proxy.
     server_options: dict[str, Any] = {}
@@ -112,6 +132,10 @@ class BehindProxy:
         ws = connect(url, handler, **options)
         net.clients.append(ws)
         return ws
+
+
+class BehindProxy(Proxied):
+    """What has to work behind any proxy."""
 
     def test_upgrade_and_messages(self, net, behind):
         behind(Recorder(echo=True))

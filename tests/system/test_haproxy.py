@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from proxies import CLIENT, BehindProxy, needs, running
+from proxies import CLIENT, BehindProxy, Proxied, needs, page, running, site
 from sockets import Net, Peer, Recorder, network
 
 CONFIG = """
@@ -35,11 +35,10 @@ def net(request: pytest.FixtureRequest) -> Iterator[Net]:
     yield from network(request)
 
 
-class TestHttp(BehindProxy):
-    """As an HTTP proxy."""
+class HAProxy(Proxied):
+    """How it is started."""
 
-    mode, send = "http", ""
-    options = "option forwardfor\n    http-request set-header X-Forwarded-Host %[req.hdr(Host)]"
+    mode, send, options = "http", "", ""
 
     @contextlib.contextmanager
     def proxy(
@@ -63,7 +62,13 @@ class TestHttp(BehindProxy):
             yield
 
 
-class ByProxyHeader(TestHttp):
+class TestHttp(HAProxy, BehindProxy):
+    """As an HTTP proxy."""
+
+    options = "option forwardfor\n    http-request set-header X-Forwarded-Host %[req.hdr(Host)]"
+
+
+class ByProxyHeader(HAProxy, BehindProxy):
     """As a TCP proxy that says in a PROXY header for whom it speaks."""
 
     mode, options = "tcp", ""
@@ -110,3 +115,48 @@ class TestTlsPassedOn(ByProxyHeader):
         peers[0].close()
         net.until(lambda: server.connections == 2)
         self.connect(net).upgrade()
+
+
+class TestHealthChecks(HAProxy):
+    """As HAProxy asks without being told anything more: by HTTP/1.0, without a Host."""
+
+    options = "option httpchk GET /healthz"
+    send = "check inter 50ms"
+
+    def test_it_is_found_to_be_well(self, net, behind):
+        server = behind(site())
+        net.until(lambda: server.stats()["pages"] >= 3)
+        assert page(net, self.address, "/healthz") == (200, "well")
+        stats = server.stats()
+        assert stats["refused"] == stats["failed"] == 0
+
+    def test_a_server_that_drains_gets_no_more_clients(self, net, behind):
+        """Its page answers 503, or it does not listen any more: either is seen in time."""
+        server = behind(site())
+        net.until(lambda: server.stats()["pages"] >= 3)
+        held = self.connect(net).upgrade()
+        server.drain(connections_per_second=0.1, limit_seconds=5)
+        net.until(lambda: page(net, self.address, "/healthz")[0] == 503)
+        held.close()
+
+
+class TestHealthChecksOfTheSameVersion(TestHealthChecks):
+    """By HTTP/1.1."""
+
+    options = "option httpchk\n    http-check send meth HEAD uri /healthz ver HTTP/1.1 hdr Host a"
+
+
+class TestKeptConnections(HAProxy):
+    """`http-reuse always`: requests of several clients on one connection, a WebSocket the last."""
+
+    options = "http-reuse always\n    option http-keep-alive"
+
+    def test_one_connection_for_many_requests(self, net, behind):
+        server = behind(site())
+        for _ in range(10):
+            assert page(net, self.address, "/healthz") == (200, "well")
+        assert server.stats()["pages"] == 10 and server.stats()["accepted"] <= 2
+        peer = self.connect(net).upgrade()
+        peer.close()
+        net.until(lambda: server.stats()["closed"] == 1)
+        assert server.stats()["failed"] == 0

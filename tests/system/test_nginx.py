@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from proxies import BehindProxy, needs, running
+from proxies import BehindProxy, needs, page, running, site
 from sockets import Net, network
 
 CONFIG = """
@@ -25,8 +25,15 @@ http {
     scgi_temp_path scgi;
     uwsgi_temp_path uwsgi;
     map $http_upgrade $connection_upgrade { default upgrade; "" close; }
+    upstream kept { server 127.0.0.1:SERVER; keepalive 4; keepalive_timeout 60s; }
     server {
         listen 127.0.0.1:LISTENING;
+        location /kept/ {
+            proxy_pass http://kept/;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+        }
+        location /older/ { proxy_pass http://127.0.0.1:SERVER/; }
         location / {
             proxy_pass http://127.0.0.1:SERVER;
             proxy_http_version 1.1;
@@ -63,3 +70,18 @@ class TestNginx(BehindProxy):
         number = listening.fileno()
         with running(command, directory, pass_fds=[number], env={"NGINX": f"{number};"}):
             yield
+
+    def test_pages_over_connections_that_are_kept(self, net, behind):
+        """`keepalive` of an upstream: many requests, and one connection to the server."""
+        server = behind(site())
+        for _ in range(10):
+            assert page(net, self.address, "/kept/healthz") == (200, "well")
+        stats = server.stats()
+        assert (stats["pages"], stats["accepted"], stats["failed"]) == (10, 1, 0)
+
+    def test_pages_as_nginx_asks_for_them_by_default(self, net, behind):
+        """By HTTP/1.0: a connection for each."""
+        server = behind(site())
+        for _ in range(3):
+            assert page(net, self.address, "/older/healthz") == (200, "well")
+        assert server.stats()["pages"] == server.stats()["accepted"] == 3
