@@ -13,7 +13,7 @@ from wsfast.app import App
 
 certificates = pytest.importorskip("certificates", reason="trustme is not installed")
 
-PAGE = b"GET /secure HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+PAGE = b"GET /secure HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
 
 
 def secure_app(*, coroutines: bool = False) -> App:

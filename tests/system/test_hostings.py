@@ -84,9 +84,9 @@ def test_routes_pages_and_refusals(hosting: str) -> None:
         assert wire.ask("hi") == b"{'room': 'a b', 'id': 7} True q=1 hi"
         assert serving.connect().upgrade("/open", "Origin: https://b.example").ask("x") == b"x"
         for request, status, body in [
-            (b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n", 200, b"ok"),
-            (b"HEAD /healthz HTTP/1.1\r\nHost: a\r\n\r\n", 200, b""),
-            (b"GET /chat/x/1 HTTP/1.1\r\nHost: a\r\n\r\n", 200, b"x"),
+            (b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", 200, b"ok"),
+            (b"HEAD /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", 200, b""),
+            (b"GET /chat/x/1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", 200, b"x"),
             (b"POST /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx", 405, None),
             (b"GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n", 404, None),
             (request_head(target="/chat/x/y"), 404, None),
@@ -197,7 +197,7 @@ def test_coroutines_need_asyncio() -> None:
         app = App(origins="any")
         add(app)
         with pytest.raises(LocalProtocolError, match="async def needs asyncio") as raised:
-            app.run(port=0)
+            app.run(port=0, hosting="alone")
         assert "later" in str(raised.value) or "/a" in str(raised.value)
 
 
@@ -221,7 +221,8 @@ def test_an_async_page(async_hosting: str) -> None:
         return str(request.path_params["name"])
 
     with hosted(async_hosting, app) as serving:
-        wire = serving.connect().send(b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n")
+        wire = serving.connect()
+        wire.send(b"GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
         assert wire.head().startswith(b"HTTP/1.1 200 ") and wire.rest() == b"x"
         wire = serving.connect().send(b"GET /bad HTTP/1.1\r\nHost: a\r\n\r\n")
         assert wire.head().startswith(b"HTTP/1.1 500 ")
