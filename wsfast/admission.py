@@ -178,13 +178,16 @@ class Admission:
         """
         return self._seat(place, key, now)
 
-    def admit(self, place: Place | None, key: AddressKey | None, now: float) -> Place | Refusal:
+    def admit(
+        self, place: Place | None, key: AddressKey | None, now: float, *, first: bool = True
+    ) -> Place | Refusal:
         """Decide on a handshake.
 
         Args:
             place: that the connection has; None: it is counted from here on.
             key: `address_key` of the client, or None if it has no address.
             now: the time in seconds, of a clock that never goes back.
+            first: it is the first request of its connection, whose token may be taken already.
 
         Returns:
             Its place from now on. Or the refusal, 503 or 429, each with Retry-After; then it keeps
@@ -198,7 +201,7 @@ class Admission:
         if limit == "address":
             reason = f"{wanted.connections} connections from one address are the limit"
             return self._refuse(429, limit, reason, self._retry_after_seconds)
-        paid = not self._max_waiting and place is wanted
+        paid = first and not self._max_waiting and place is wanted
         seconds = 0 if key is None or paid else self._seconds_until(key, now)
         if seconds:
             rate = 1 / self._interval_seconds

@@ -154,12 +154,13 @@ class Arrival:
         fault: why it is to be closed without an answer, or None.
     """
 
-    __slots__ = ("_entrance", "_reader", "address", "fault")
+    __slots__ = ("_entrance", "_first", "_reader", "address", "fault")
 
     def __init__(self, entrance: Entrance, address: Address) -> None:
         self.address = address
         self.fault: str | None = None
         self._entrance = entrance
+        self._first = True
         self._reader = ProxyReader() if entrance.proxy_protocol else None
 
     def receive(self, guest: Guest, data: bytes) -> bytes | None:
@@ -211,7 +212,9 @@ class Arrival:
         if admission is None:
             return None
         key = None if client.address is None else address_key(client.address[0])
-        found = admission.admit(guest.counted_at, key, self._entrance.clock())
+        now, first = self._entrance.clock(), self._first
+        self._first = False
+        found = admission.admit(guest.counted_at, key, now, first=first)
         if isinstance(found, Refusal):
             return found
         guest.counted_at = found

@@ -333,6 +333,7 @@ def test_where_nobody_waits_the_rate_holds_from_the_beginning(limits):
     places = [admission.enter("a", 0.0) for _ in range(3)]
     assert places[2] is None and admission.counters["turned_away_rate"] == 1
     assert admission.admit(places[0], "a", 0.0) is places[0], "it has its token already"
+    assert admission.admit(places[0], "a", 0.0, first=False).status == 429, "of another request"
     assert admission.enter("a", 0.49) is None
     assert admission.enter("a", 0.5), "what was turned away took no token"
     proxied = [admission.enter(None, 0.5) for _ in range(6)]
@@ -343,7 +344,7 @@ def test_where_nobody_waits_the_rate_holds_from_the_beginning(limits):
     assert admission.admit(proxied[4], "c", 0.5) is not proxied[4]
     assert retry_after(admission.admit(proxied[5], "c", 0.5), 429) == 1
     counters = admission.counters
-    assert (counters["turned_away_rate"], counters["refused_rate"]) == (3, 1)
+    assert (counters["turned_away_rate"], counters["refused_rate"]) == (3, 2)
 
 
 def test_where_some_wait_the_rate_holds_for_requests():

@@ -198,6 +198,19 @@ def test_the_clock_can_be_given():
     assert admit("") is None
 
 
+@pytest.mark.parametrize("secure", [False, True])
+def test_each_request_of_a_connection_takes_a_token(secure):
+    """The first one's is taken over TLS when the connection comes."""
+    limits = Limits(max_handshakes_per_second_per_address=2)
+    entrance = Entrance(limits, secure=secure, clock=lambda: 0.0)
+    guest = Someone(entrance.gate(CLIENT[0]))
+    arrival = entrance.arrive(CLIENT)
+    found = [arrival.admit(guest, request()) for _ in range(3)]
+    assert [None if each is None else each.status for each in found] == [None, None, 429]
+    guest.counted_at.leave()
+    assert entrance.admission.connections == 0
+
+
 def test_misuse_raises_at_construction():
     with pytest.raises(ValueError, match="needs trusted_proxies"):
         Entrance(Limits(), proxy_protocol=True)
