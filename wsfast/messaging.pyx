@@ -322,7 +322,8 @@ cdef class Messaging(Upgrading):
         """Let a message wait where it can still be dropped."""
         cdef Settings settings = self.settings
         cdef size_t queued = self.queued()
-        cdef Backlog backlog = self.backlog  # a key is compared by its own code, which may close us
+        # Held here: a key is compared by its own code, which may close us.
+        cdef Backlog backlog = self.backlog
         if backlog is None:
             backlog = self.backlog = Backlog()
         if settings.slow_consumer == DROP_OLDEST:

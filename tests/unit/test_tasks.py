@@ -5,73 +5,14 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
-import sys
 import warnings
-from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
 
+from in_line import FakeEndpoint, Handler, in_loop, whole
 from wsfast.auth import Authenticated
 from wsfast.tasks import Tasks
-
-
-class FakeEndpoint:
-    """What InLine does to an endpoint."""
-
-    def __init__(self) -> None:
-        self.log: list[str] = []
-        self.on_fail: Callable[[], object] = lambda: None
-
-    def pause_reading(self, *, by: str) -> None:
-        assert by == "handler"
-        if self.log[-1:] != ["pause"]:  # a second one changes nothing
-            self.log.append("pause")
-
-    def resume_reading(self, *, by: str) -> None:
-        assert by == "handler"
-        self.log.append("resume")
-
-    def fail(self, error: Exception) -> None:
-        self.log.append(f"fail {type(error).__name__}")
-        self.on_fail()
-
-
-def in_loop(main: Callable[[Tasks], Coroutine[Any, Any, None]]) -> None:
-    """Run main(tasks) on an asyncio loop."""
-
-    async def run() -> None:
-        tasks = Tasks(asyncio.get_running_loop())
-        await main(tasks)
-        assert not len(tasks)
-
-    asyncio.run(asyncio.wait_for(run(), 20))
-
-
-class Handler:
-    def __init__(self) -> None:
-        self.log: list[Any] = []
-        self.gate = asyncio.Event()
-
-    def on_open(self, ws: Any) -> None:
-        self.log.append("open")
-
-    async def on_message(self, ws: Any, message: Any) -> None:
-        self.log.append(("begin", message))
-        await self.gate.wait()
-        if message == "raise":
-            raise ValueError
-        if message == "cancel":
-            raise asyncio.CancelledError
-        self.log.append(("end", message))
-
-    async def on_close(self, ws: Any, close_code: int, close_reason: str) -> None:
-        await asyncio.sleep(0)
-        self.log.append(("close", close_code))
-
-
-def whole(*messages: Any) -> list[Any]:
-    return [(what, message) for message in messages for what in ("begin", "end")]
 
 
 def test_only_what_the_handler_has_is_there() -> None:
@@ -248,141 +189,6 @@ def test_an_on_close_that_hangs_is_cancelled_too(caplog: pytest.LogCaptureFixtur
         in_line.on_close(ws, 1001, "")
         await tasks.finish(0.05)
         assert handler.log == [("begin", "hangs"), "closing"]
-
-    in_loop(main)
-
-
-# --- what takes too long -------------------------------------------------------------------------
-
-
-class Stubborn(Handler):
-    """What happens when it is cancelled depends on the message."""
-
-    async def on_message(self, ws: Any, message: Any) -> None:
-        self.log.append(("begin", message))
-        try:
-            await self.gate.wait()
-        except asyncio.CancelledError:
-            self.log.append(("cancelled", message))
-            if message == "returns":
-                return
-            if message == "raises":
-                raise KeyError(message) from None
-            if message == "goes on":
-                await self.gate.wait()
-                return
-            raise
-        self.log.append(("end", message))
-
-
-def in_time(handler: object, tasks: Tasks, seconds: float) -> Any:
-    return tasks.in_line(handler, seconds)
-
-
-@pytest.mark.parametrize("message", ["lets go", "returns", "raises"])
-def test_what_takes_too_long_is_cancelled(message: str, caplog: pytest.LogCaptureFixture) -> None:
-    async def main(tasks: Tasks) -> None:
-        handler, ws = Stubborn(), FakeEndpoint()
-        in_line = in_time(handler, tasks, 0.02)
-        ws.on_fail = lambda: None if len(ws.log) > 1 else in_line.on_close(ws, 1011, "")
-        for each in (message, "dropped"):
-            in_line.on_message(ws, each)
-        await tasks.finish(5)
-        assert handler.log == [("begin", message), ("cancelled", message), ("close", 1011)]
-        assert ws.log[0] == "fail TimeoutError"
-        assert in_line._waiting == {} and in_line._overdue == set()
-
-    in_loop(main)
-    said = "Stubborn.on_message took longer than 0.02 s (handler_seconds): its connection is"
-    assert said in caplog.records[0].getMessage()
-    assert len(caplog.records) == 1 + (message == "raises")
-
-
-def test_a_connection_does_not_wait_for_who_ignores_it(caplog: pytest.LogCaptureFixture) -> None:
-    async def main(tasks: Tasks) -> None:
-        handler, ws = Stubborn(), FakeEndpoint()
-        in_line = in_time(handler, tasks, 0.02)
-        in_line.on_message(ws, "goes on")
-        await asyncio.sleep(0.1)
-        assert ws.log == ["fail TimeoutError"] and len(tasks) == 1
-        handler.gate.set()
-        await tasks.finish(5)
-
-    in_loop(main)
-    caplog.clear()
-
-
-def test_each_has_its_own_time() -> None:
-    """Ten of them together take longer than one may."""
-
-    class Slow(Handler):
-        async def on_message(self, ws: Any, message: Any) -> None:
-            await asyncio.sleep(0.03)
-            self.log.append(message)
-
-    async def main(tasks: Tasks) -> None:
-        handler, ws = Slow(), FakeEndpoint()
-        in_line = in_time(handler, tasks, 0.2)
-        for message in range(10):
-            in_line.on_message(ws, message)
-        await tasks.finish(5)
-        assert handler.log == list(range(10)) and ws.log == []
-
-    in_loop(main)
-
-
-def test_on_close_may_take_no_longer() -> None:
-    class Hanging(Handler):
-        async def on_close(self, ws: Any, close_code: int, close_reason: str) -> None:
-            await asyncio.Event().wait()
-
-    async def main(tasks: Tasks) -> None:
-        handler, ws = Hanging(), FakeEndpoint()
-        in_line = in_time(handler, tasks, 0.02)
-        in_line.on_close(ws, 1000, "")
-        await tasks.finish(5)
-        assert not tasks._running
-
-    in_loop(main)
-
-
-@pytest.mark.parametrize("seconds", [None, 0])
-def test_without_a_limit_there_is_no_timer(
-    seconds: float | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def main(tasks: Tasks) -> None:
-        monkeypatch.setattr(tasks, "later", None)
-        handler, ws = Handler(), FakeEndpoint()
-        in_line: Any = tasks.in_line(handler, seconds)
-        in_line.on_message(ws, 1)
-        handler.gate.set()
-        await tasks.finish(5)
-        assert handler.log == whole(1)
-
-    in_loop(main)
-
-
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="asyncio.timeout is of Python 3.11")
-def test_what_is_behind_a_cancelled_one_may_have_its_own_timeout() -> None:
-    """The task that both run in does not count as cancelled any more."""
-
-    class Timing(Handler):
-        async def on_close(self, ws: Any, close_code: int, close_reason: str) -> None:
-            try:
-                async with asyncio.timeout(0.01):
-                    await asyncio.Event().wait()
-            except TimeoutError:
-                self.log.append("timed out")
-            task = asyncio.current_task()
-            assert task is not None and not task.cancelling()
-
-    async def main(tasks: Tasks) -> None:
-        handler, ws = Timing(), FakeEndpoint()
-        in_line = in_time(handler, tasks, 0.05)
-        ws.on_fail = lambda: in_line.on_close(ws, 1011, "")
-        in_line.on_message(ws, "hangs")
-        await tasks.finish(5)
-        assert handler.log == [("begin", "hangs"), "timed out"]
 
     in_loop(main)
 
