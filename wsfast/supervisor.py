@@ -223,7 +223,7 @@ class Supervisor:
         now = time.monotonic()
         for place in self._places:
             if place.due is not None and place.due <= now:
-                place.current = self._start(place)
+                self._start_another(place)
         for process in self._processes:
             if process.deadline <= now:
                 what = "has not ended" if process.told else "is not ready"
@@ -254,7 +254,11 @@ class Supervisor:
     # --- starting ----------------------------------------------------------------------------
 
     def _start(self, place: _Place) -> _Process:
-        """Fork a worker for a place."""
+        """Fork a worker for a place.
+
+        Raises:
+            OSError: there is no descriptor or no process left.
+        """
         place.due = None
         if place.deaf:
             place.deaf = False
@@ -266,12 +270,17 @@ class Supervisor:
         sys.stderr.flush()
         # A signal that reached the child before its handlers are its own would look like ours.
         signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
-        pid = os.fork()
-        if pid == 0:
+        try:
+            pid = os.fork()
+            if pid == 0:
+                ours.close()
+                self._become_worker(place, theirs)
+        except OSError:
             ours.close()
-            self._become_worker(place, theirs)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
-        theirs.close()
+            raise
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
+            theirs.close()
         now = time.monotonic()
         process = _Process(pid, ours, now, now + self._start_seconds)
         self._processes[process] = place
@@ -279,6 +288,13 @@ class Supervisor:
         self._events["worker_starts"] += 1
         _log.info("worker %d starts", pid)
         return process
+
+    def _start_another(self, place: _Place) -> None:
+        """Start a worker where one has ended; if that cannot be, the others serve on."""
+        try:
+            place.current = self._start(place)
+        except OSError as error:
+            self._replace(place, f"no worker can be started ({error.strerror})", young=True)
 
     def _become_worker(self, place: _Place, control: socket.socket) -> NoReturn:
         """In the child: leave everything of the supervisor behind, and work."""
@@ -352,7 +368,10 @@ class Supervisor:
     def _restart_next(self) -> None:
         if self._restarting and not self._stopping:
             place = self._restarting.popleft()
-            place.successor = self._start(place)
+            try:
+                place.successor = self._start(place)
+            except OSError as error:
+                self._give_up_restart(place, f"cannot be started ({error.strerror})")
         elif self._announced:
             self._notify("READY=1")
             _log.info("restarted")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 from collections.abc import Iterator
@@ -197,6 +198,40 @@ def test_a_killed_worker_is_replaced_while_the_others_serve(
         status, _, err = program.end()
         assert status == 0
         assert err.count("was killed by SIGKILL; another one starts in ") == 3
+
+
+def limit_descriptors(program: Program, soft: int, hard: int) -> None:
+    resource.prlimit(program.process.pid, resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_where_none_can_be_started_the_others_serve_on(net: Net, supervised: Supervised) -> None:
+    """No descriptor, no process: neither the end of everything, nor deaf to signals."""
+    with supervised.start(2) as program:
+        victim, other = program.workers()
+        limits = resource.prlimit(program.process.pid, resource.RLIMIT_NOFILE)
+        limit_descriptors(program, 3, limits[1])
+        program.process.send_signal(signal.SIGHUP)
+        os.kill(victim, signal.SIGKILL)
+        net.poll(lambda: program.workers() == [other])
+        limit_descriptors(program, *limits)
+        net.poll(lambda: len(program.workers()) == 2)
+        assert {int(ask(net, program, "pid")) for _ in range(16)} <= set(program.workers())
+        status, _, err = program.end()
+        assert status == 0
+        assert "no worker can be started (Too many open files)" in err
+
+
+def test_a_restart_is_given_up_where_none_can_be_started(net: Net, supervised: Supervised) -> None:
+    with supervised.start(1) as program:
+        [worker] = program.workers()
+        limits = resource.prlimit(program.process.pid, resource.RLIMIT_NOFILE)
+        limit_descriptors(program, 3, limits[1])
+        program.process.send_signal(signal.SIGHUP)
+        assert int(ask(net, program, "pid")) == worker
+        program.process.send_signal(signal.SIGTERM)
+        status, states, err = said(program)
+        assert status == 0 and states[-2:] == ["'READY=1'", "'STOPPING=1'"]
+        assert "the new worker cannot be started (Too many open files): the restart is" in err
 
 
 def test_those_that_die_young_again_and_again_are_given_up(
