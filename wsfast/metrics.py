@@ -15,6 +15,7 @@ import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from wsfast.limits import Limits
 from wsfast.loop import Loop
 from wsfast.response import Response
 from wsfast.server import Server
@@ -27,6 +28,9 @@ GAUGES = frozenset({"connections", "listening", "draining"})
 
 _ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.%]+)\]|([^:\[\]/\s]+)):([0-9]{1,5})")
 _CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+#: Who asks may not take the descriptors that a supervisor needs for its next worker.
+_LIMITS = Limits(max_connections=16)
 
 #: Of the program, what says how it stands now.
 _PROGRAM_GAUGES = frozenset({"workers", "workers_ready", "workers_waiting"})
@@ -117,7 +121,7 @@ def parse_address(text: str) -> tuple[str, int]:
 
 
 class Metrics:
-    """Serves both pages, on a loop that somebody else runs.
+    """Serves both pages, on a loop that somebody else runs, to few at a time.
 
     Args:
         sockets: to listen on.
@@ -132,7 +136,7 @@ class Metrics:
         site.add_page("/metrics", lambda request: self._exposition(figures()))
         site.add_page("/stats", lambda request: self._json(figures()))
         self._sockets = list(sockets)
-        self._server = Server(site, sockets=self._sockets, loop=loop)
+        self._server = Server(site, sockets=self._sockets, loop=loop, limits=_LIMITS)
 
     @staticmethod
     def _exposition(figures: Figures) -> Any:

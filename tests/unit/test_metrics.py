@@ -163,3 +163,18 @@ def test_a_child_leaves_it_to_its_parent(net: Net) -> None:
     held.send(b"ics HTTP/1.1\r\nHost: a\r\n\r\n")
     assert held.take_head().startswith(b"HTTP/1.1 200 ")
     pages.close()
+
+
+def test_who_asks_takes_few_descriptors_of_the_supervisor(net: Net) -> None:
+    """It needs some for the next worker, whoever holds connections to the page open."""
+    sockets = listen("127.0.0.1", 0)
+    address = sockets[0].getsockname()
+    pages = Metrics(sockets, net.loop, lambda: FIGURES)
+    asking = [net.adopt(socket.create_connection(address)) for _ in range(200)]
+    net.until(lambda: sum(peer.ended for peer in asking) == 120)
+    assert pages._server.connections == 80
+    for peer in asking:
+        peer.send(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+    statuses = [peer.take_head()[9:12] for peer in asking if not peer.ended]
+    assert (statuses.count(b"200"), statuses.count(b"503")) == (16, 64)
+    pages.close()
