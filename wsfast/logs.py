@@ -133,7 +133,7 @@ class AccessLog:
     def __init__(self, logger: str = "wsfast.access") -> None:
         self._log = logging.getLogger(logger)
         self._begun: dict[Endpoint, tuple[str, float]] = {}
-        self._open: dict[Endpoint, tuple[str, str, str]] = {}
+        self._open: dict[Endpoint, tuple[str, str]] = {}
 
     def on_handshake_start(self, ws: Endpoint) -> None:
         """Nothing is logged; the address is gone once the connection is."""
@@ -144,15 +144,14 @@ class AccessLog:
         client, _ = self._begun.pop(ws)
         if handshake.request is not None:  # what proxies said of the client is known by now
             client = _shown_address(handshake.request.client_address)
-        method = sys.intern(escape(handshake.method))
         path = escape(handshake.target.partition("?")[0])  # a query may hold a token
         if handshake.status == 101:
-            self._open[ws] = (client, method, path)
+            self._open[ws] = (client, path)
         self._write(
             "handshake",
             '{client} "{method} {path}" {status} {subprotocol} {seconds:.6f}',
             client=client,
-            method=method,
+            method=escape(handshake.method),
             path=path,
             status=handshake.status,
             subprotocol=handshake.subprotocol,
@@ -161,6 +160,7 @@ class AccessLog:
 
     def on_handshake_failed(self, ws: Endpoint, error: Exception) -> None:
         """One record, with the reason; none for a connection that never sent a byte."""
+        self._open.pop(ws, None)  # another tracer raised when it was to open
         if ws in self._begun:
             client, begun = self._begun.pop(ws)
             self._write(
@@ -173,14 +173,14 @@ class AccessLog:
 
     def on_end(self, ws: Endpoint, ending: Ending) -> None:
         """One record, with code and reason as the other end sent them."""
-        client, method, path = self._open.pop(ws)
+        client, path = self._open.pop(ws)
         self._write(
             "close",
             '{client} "{method} {path}" closed {close_code} "{close_reason}" {seconds:.6f} '
             "by {closed_by} received {messages_received}/{bytes_received} "
             "sent {messages_sent}/{bytes_sent}",
             client=client,
-            method=method,
+            method="GET",  # no other opens one
             path=path,
             **ending._replace(close_reason=escape(ending.close_reason))._asdict(),
         )

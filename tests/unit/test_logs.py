@@ -218,6 +218,35 @@ def test_a_refused_and_a_broken_one(net: Net, access: Records) -> None:
     assert not log._begun and not log._open, "nothing is kept of those that are gone"
 
 
+def test_nothing_is_kept_if_another_tracer_raises(net: Net, access: Records) -> None:
+    class Bad:
+        def on_handshake_end(self, *details: object) -> None:
+            raise KeyError("tracer")
+
+    log = AccessLog()
+    for tracers in ([log, Bad()], [Bad(), log]):
+        server = net.server(Recorder(), tracers=tracers)
+        for data in (request_head(), b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"):
+            peer = net.peer(server)
+            peer.send(data)
+            net.until(lambda peer=peer: peer.ended)
+            peer.close()
+        net.until(lambda server=server: not server.connections)
+        assert not log._begun and not log._open
+
+
+def test_methods_of_whoever_asks_are_not_kept_for_ever(net: Net, access: Records) -> None:
+    """Some Pythons never let go of an interned string."""
+    server = net.server(Recorder(), tracers=[AccessLog()])
+    method = f"X{id(net)}Y"
+    peer = net.peer(server)
+    peer.send(f"{method} / HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+    net.until(lambda: peer.ended)
+    assert vars(access.kept[0])["method"] == method
+    fresh = "".join(["X", str(id(net)), "Y"])
+    assert sys.intern(fresh) is fresh, "nobody else has interned it"
+
+
 def test_whom_a_drain_refuses(net: Net, access: Records) -> None:
     log = AccessLog()
     server = net.server(Recorder(), tracers=[log])
