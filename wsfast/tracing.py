@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, Protocol
 
 from wsfast.endpoint import Endpoint
+from wsfast.rfc6455 import State
 
 __all__ = [
     "Ending",
@@ -96,14 +97,12 @@ class Tracer(Protocol):
 
 
 def _hook(tracers: Iterable[object], name: str) -> Callable[..., None] | None:
-    """One call for the method of this name of all that have it; None if nobody has."""
+    """One call for the method of this name of all that have it; None if nobody has.
+
+    All are called, whatever one of them raises.
+    """
     methods = [method for each in tracers if (method := getattr(each, name, None))]
-
-    def call(*arguments: object) -> None:
-        for method in methods:
-            method(*arguments)
-
-    return call if len(methods) > 1 else methods[0] if methods else None
+    return functools.reduce(_in_turn, methods) if methods else None
 
 
 class _TracedHandler:
@@ -169,6 +168,8 @@ class _TracedOpening:
             self._answering = _Answering(endpoint, self._hooks)
             if self._hooks.start is not None:
                 self._hooks.start(endpoint)
+                if endpoint.ready_state is State.CLOSED:
+                    return None
         answering = self._answering
         if len(answering.head) < _MOST_LINE_BYTES and request_line(answering.head) is None:
             answering.head += data[:_MOST_LINE_BYTES]
@@ -234,8 +235,12 @@ class _Answering:
         *rest: Any,
         **more: Any,
     ) -> None:
-        """Accepted; the 101 is on its way."""
-        self.tell(101, subprotocol, request)
+        """Accepted; the 101 leaves at the end of the turn, unless a tracer raises."""
+        try:
+            self.tell(101, subprotocol, request)
+        except BaseException:
+            self._endpoint.disconnect()
+            raise
         self._endpoint.open(request, trailing, subprotocol, *rest, **more)
 
     def tell(self, status: int, subprotocol: str | None, request: Any) -> None:

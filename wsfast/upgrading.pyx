@@ -112,10 +112,10 @@ cdef class Upgrading(Opened):
         self.settings.counters.pages += 1
         self.phase = KEPT if keep else REFUSED
         self.tell_answered(response)
-        if keep:
-            self.loop.selector.set_deadline(self, self.settings.keep_alive_seconds)
-        else:
+        if not keep:
             self.opening = None
+        elif self.phase == KEPT:  # whoever heard of it may have closed it
+            self.loop.selector.set_deadline(self, self.settings.keep_alive_seconds)
 
     # --- life ------------------------------------------------------------------------------
 
@@ -205,7 +205,7 @@ cdef class Upgrading(Opened):
         if self.session is not None and self.session.preface:
             return self.take_preface(data, size)
         left = PyBytes_FromStringAndSize(<char *>data, size)
-        while left is not None:
+        while left is not None and self.opening is not None:
             if self.phase == KEPT:
                 self.phase = OPENING
                 self.loop.selector.set_deadline(self, self.settings.opening_seconds)

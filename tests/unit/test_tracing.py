@@ -297,6 +297,42 @@ def test_a_tracer_that_raises_does_not_hide_a_refusal_from_the_client(
     assert "KeyError: 'tracer'" in caplog.text
 
 
+def test_a_tracer_that_raises_at_the_101_ends_the_connection_and_the_others_hear(
+    net: Net, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No 500 behind a 101, and nobody is told of a 500 that never left."""
+
+    class Bad:
+        def on_handshake_end(self, ws: Any, handshake: Handshake) -> None:
+            raise KeyError("tracer")
+
+    spy, handler = Spy(), Recorder()
+    peer = net.peer(net.server(handler, tracers=[Bad(), spy]))
+    peer.send(request_head())
+    net.until(lambda: peer.ended)
+    assert peer.received == b"" and "KeyError: 'tracer'" in caplog.text
+    assert spy.names() == ["start", "end", "failed"] and spy.heard[1][1].status == 101
+    assert handler.names() == ["failed"]
+
+
+@pytest.mark.parametrize("event", ["start", "end"])
+def test_a_tracer_may_close_what_it_hears_of(
+    net: Net, caplog: pytest.LogCaptureFixture, event: str
+) -> None:
+    """Behind which nothing is read on, nothing is counted, and nothing goes wrong."""
+    site, asked = Site(), []
+    site.add_page("/page", lambda request: asked.append(request) or "page")
+    tracer = type("Closing", (), {f"on_handshake_{event}": lambda self, ws, *_: ws.disconnect()})
+    server = net.server(site, tracers=[tracer()], max_connections=1)
+    for _ in range(3):
+        peer = net.peer(server)
+        peer.send(b"GET /page HTTP/1.1\r\nHost: a\r\n\r\n" * 2)
+        net.until(lambda peer=peer: peer.ended)
+    assert len(asked) == (3 if event == "end" else 0) and not caplog.records
+    admission = server.entrance.admission
+    assert admission is not None and admission.connections == 0 == server.connections
+
+
 def test_an_opening_may_take_what_it_is_given_for_the_endpoint(net: Net) -> None:
     """As a key for who left in the meantime, and to set the state of the connection to come."""
     given: dict[Any, str] = {}
