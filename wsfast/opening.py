@@ -198,7 +198,8 @@ class Opening:
             return Refusal(405, reason, [("Allow", allowed)])
         for at in range(0, len(parameters), 2):
             request.path_params[str(parameters[at])] = parameters[at + 1]
-        if resource.route is None or (resource.page and not self._handshake.wants_upgrade):
+        upgrades = self._handshake.wants_upgrade and request.method == "GET"
+        if resource.route is None or (resource.page and not upgrades):
             assert resource.page is not None
             self._resource = Resource(page=resource.page)
             if self._server.draining and not resource.while_draining:

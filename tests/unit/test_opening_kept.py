@@ -190,6 +190,17 @@ def test_head_has_the_length_and_no_body(net: Net) -> None:
     assert [body for _, _, body in answers(rest)] == [b"page"]
 
 
+def test_head_opens_no_websocket(net: Net) -> None:
+    """RFC 6455 section 4.2.1: the method is GET. A page at that path answers, and is the end."""
+    pages = site(ws=lambda request: "page")
+    peer = net.peer(net.server(pages))
+    peer.send(request_head(target="/ws").replace(b"GET", b"HEAD") + text("early"))
+    net.until(lambda: b"\r\n\r\n" in peer.received)
+    head, _, rest = bytes(peer.received).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 ") and b"\r\nConnection: close" in head and not rest
+    net.until(lambda: peer.ended)
+
+
 def test_every_answer_has_its_date(net: Net) -> None:
     """RFC 9110 section 6.6.1; and one that a page sets is its own."""
     own = "Tue, 15 Nov 1994 08:12:31 GMT"
