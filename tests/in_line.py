@@ -8,7 +8,7 @@ from typing import Any
 
 from wsfast.tasks import Tasks
 
-__all__ = ["FakeEndpoint", "Handler", "in_loop", "whole"]
+__all__ = ["FakeEndpoint", "Handler", "Stubborn", "in_loop", "whole"]
 
 
 class FakeEndpoint:
@@ -63,6 +63,26 @@ class Handler:
     async def on_close(self, ws: Any, close_code: int, close_reason: str) -> None:
         await asyncio.sleep(0)
         self.log.append(("close", close_code))
+
+
+class Stubborn(Handler):
+    """What happens when it is cancelled depends on the message."""
+
+    async def on_message(self, ws: Any, message: Any) -> None:
+        self.log.append(("begin", message))
+        try:
+            await self.gate.wait()
+        except asyncio.CancelledError:
+            self.log.append(("cancelled", message))
+            if message == "returns":
+                return
+            if message == "raises":
+                raise KeyError(message) from None
+            if message == "goes on":
+                await self.gate.wait()
+                return
+            raise
+        self.log.append(("end", message))
 
 
 def whole(*messages: Any) -> list[Any]:

@@ -183,7 +183,8 @@ class InLine:
             await self._guard(ws, line, result)
             while len(line):
                 callback, details = line.pop(ws)
-                await self._guard(ws, line, callback, *details)
+                if not self._tasks.stopping or callback == self._on_close:
+                    await self._guard(ws, line, callback, *details)
         finally:
             del self._waiting[ws]
 
@@ -197,13 +198,16 @@ class InLine:
                     task = asyncio.current_task()
                     timer = self._tasks.later(self._seconds, self._cut, ws, line, result, task)
                 await result
-        except (Exception, asyncio.CancelledError) as error:
-            if isinstance(error, asyncio.CancelledError):
+        except asyncio.CancelledError as error:
+            if ws not in self._overdue:
                 _forget_cancellation()
-            if ws not in self._overdue or not isinstance(error, asyncio.CancelledError):
                 self._fail(ws, line, error)
+        except Exception as error:
+            self._fail(ws, line, error)
         finally:
-            self._overdue.discard(ws)
+            if ws in self._overdue:  # it may have kept the cancellation to itself
+                self._overdue.discard(ws)
+                _forget_cancellation()
             if timer is not None:
                 timer.cancel()
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from in_line import FakeEndpoint, Handler, in_loop, whole
+from in_line import FakeEndpoint, Handler, Stubborn, in_loop, whole
 from wsfast.auth import Authenticated
 from wsfast.tasks import Tasks
 
@@ -189,6 +189,21 @@ def test_an_on_close_that_hangs_is_cancelled_too(caplog: pytest.LogCaptureFixtur
         in_line.on_close(ws, 1001, "")
         await tasks.finish(0.05)
         assert handler.log == [("begin", "hangs"), "closing"]
+
+    in_loop(main)
+
+
+def test_at_the_end_nothing_new_begins_behind_who_ignores_a_cancellation() -> None:
+    """Or each message that waits would cost the end another second, and go on behind it."""
+
+    async def main(tasks: Tasks) -> None:
+        handler, ws = Stubborn(), FakeEndpoint()
+        in_line: Any = tasks.in_line(handler)
+        for _ in range(20):
+            in_line.on_message(ws, "returns")
+        in_line.on_close(ws, 1001, "")
+        await tasks.finish(0.05)
+        assert handler.log == [("begin", "returns"), ("cancelled", "returns"), ("close", 1001)]
 
     in_loop(main)
 

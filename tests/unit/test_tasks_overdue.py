@@ -8,28 +8,8 @@ from typing import Any
 
 import pytest
 
-from in_line import FakeEndpoint, Handler, in_loop, whole
+from in_line import FakeEndpoint, Handler, Stubborn, in_loop, whole
 from wsfast.tasks import Tasks
-
-
-class Stubborn(Handler):
-    """What happens when it is cancelled depends on the message."""
-
-    async def on_message(self, ws: Any, message: Any) -> None:
-        self.log.append(("begin", message))
-        try:
-            await self.gate.wait()
-        except asyncio.CancelledError:
-            self.log.append(("cancelled", message))
-            if message == "returns":
-                return
-            if message == "raises":
-                raise KeyError(message) from None
-            if message == "goes on":
-                await self.gate.wait()
-                return
-            raise
-        self.log.append(("end", message))
 
 
 def in_time(handler: object, tasks: Tasks, seconds: float) -> Any:
@@ -127,10 +107,11 @@ def test_without_a_limit_there_is_no_timer(
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="asyncio.timeout is of Python 3.11")
-def test_what_is_behind_a_cancelled_one_may_have_its_own_timeout() -> None:
+@pytest.mark.parametrize("message", ["lets go", "returns", "raises"])
+def test_what_is_behind_a_cancelled_one_may_have_its_own_timeout(message: str) -> None:
     """The task that both run in does not count as cancelled any more."""
 
-    class Timing(Handler):
+    class Timing(Stubborn):
         async def on_close(self, ws: Any, close_code: int, close_reason: str) -> None:
             try:
                 async with asyncio.timeout(0.01):
@@ -143,9 +124,9 @@ def test_what_is_behind_a_cancelled_one_may_have_its_own_timeout() -> None:
     async def main(tasks: Tasks) -> None:
         handler, ws = Timing(), FakeEndpoint()
         in_line = in_time(handler, tasks, 0.05)
-        ws.on_fail = lambda: in_line.on_close(ws, 1011, "")
-        in_line.on_message(ws, "hangs")
+        ws.on_fail = lambda: None if len(ws.log) > 1 else in_line.on_close(ws, 1011, "")
+        in_line.on_message(ws, message)
         await tasks.finish(5)
-        assert handler.log == [("begin", "hangs"), "timed out"]
+        assert handler.log == [("begin", message), ("cancelled", message), "timed out"]
 
     in_loop(main)
