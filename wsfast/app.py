@@ -166,7 +166,9 @@ class App(Site):
             limits[name] = options.pop(name)  # what is none is named there
         chosen = RunOptions(host=host, port=port, **options, limits=limits)
         dataclasses.replace(self.options["limits"], **limits)  # raises for what cannot be
-        if Running(lambda: self, chosen, _announce).run():
+        running = Running(lambda: self, chosen, _announce)
+        self.check(asynchronous=running.hosting(self) != "alone")  # workers would say it too late
+        if running.run():
             raise RuntimeError("the workers died again and again; the log says how")
 
     def serving(self, host: str = "127.0.0.1", port: int = 8765, **options: Any) -> Serving:

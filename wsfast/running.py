@@ -134,7 +134,7 @@ class Running:
         """From the files as they are now: a worker that a restart brings has new certificates."""
         options = self.options
         if options.certificate is None:
-            return options.tls
+            return None if options.tls is None else TlsServer.of(options.tls)
         return TlsServer(options.certificate, options.key, client_ca=options.client_ca)
 
     def _drain(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import ssl
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from wsfast.forwarded import TrustedProxies
 from wsfast.limits import Limits
 from wsfast.metrics import parse_address
 from wsfast.rfc6455 import CloseCode, is_sendable_close_code
@@ -166,12 +167,15 @@ class RunOptions:
             self._check(name, int, "a whole number", least, most)
         for name, span in _NUMBERS.items():
             self._check(name, int | float, "a number", *span)
+        self._check("close_code", int, "a whole number", 1000, 4999)
         if not is_sendable_close_code(self.close_code):
             raise ValueError(f"close_code {self.close_code!r} must not be sent (RFC 6455 7.4)")
         if self.hosting is not None and self.hosting not in HOSTINGS:
             raise ValueError(f"hosting is {self.hosting!r}, none of {', '.join(HOSTINGS)}")
         if self.metrics is not None:
             parse_address(self.metrics)
+        if self.unix is not None and not self.unix:
+            raise ValueError(f"unix is {self.unix!r}, which is no path")
         self._check_together()
 
     def _check(self, name: str, kind: Any, what: str, least: float, most: float) -> None:
@@ -187,6 +191,8 @@ class RunOptions:
         where = [name for name in ("unix", "fd", "sockets") if getattr(self, name) is not None]
         if len(where) > 1:
             raise ValueError(f"{' and '.join(where)} say where to listen: one of them")
+        if not TrustedProxies(self.trusted_proxies) and self.proxy_protocol:
+            raise ValueError("proxy_protocol needs trusted_proxies: others could make it up")
         if self.certificate is None and (self.key or self.client_ca):
             raise ValueError("key and client_ca go with certificate")
         if self.certificate is not None and self.tls is not None:

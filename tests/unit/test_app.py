@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -275,6 +276,23 @@ def test_a_route_without_a_handler_is_refused_at_the_start() -> None:
     app.websocket("/empty")
     with pytest.raises(LocalProtocolError, match="route /empty has no handler"):
         app.run(port=0)
+
+
+@pytest.mark.parametrize("workers", [None, 2])
+def test_what_cannot_be_served_is_said_here_and_not_by_workers(workers: int | None) -> None:
+    app = App(origins="any")
+
+    @app.get("/")
+    async def page(request: Any) -> str:
+        return "page"
+
+    with pytest.raises(LocalProtocolError, match="page .*: async def needs asyncio"):
+        app.run(port=0, workers=workers, hosting="alone")
+    client_side = ssl.create_default_context()
+    with pytest.raises(ValueError, match="is for the other side"):
+        app.run(port=0, workers=workers, tls=client_side)
+    with pytest.raises(ValueError, match="proxy_protocol needs trusted_proxies"):
+        app.run(port=0, workers=workers, proxy_protocol=True)
 
 
 @pytest.mark.parametrize("hosting", ["alone", "asyncio", "uvloop"])

@@ -192,7 +192,7 @@ def test_certificates_are_read_when_they_are_needed(app: list[str], tmp_path: Pa
         running(app, port=0, certificate=str(tmp_path / "none")).run()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     made = running(app, tls=context)
-    assert made.server_options(made.load(), [])["tls"] is context
+    assert made.server_options(made.load(), [])["tls"].context is context
 
 
 @pytest.mark.parametrize("hosting", ["alone", "asyncio", "uvloop"])

@@ -114,7 +114,10 @@ SAMPLES = (
         (["--fd", "3"], {"fd": 3}),
         (["--certificate", "a", "--key=b"], {"certificate": "a", "key": "b", "client_ca": None}),
         (["--trusted-proxy=::1", "--trusted-proxy=unix"], {"trusted_proxies": ["::1", "unix"]}),
-        (["--proxy-protocol"], {"proxy_protocol": True}),
+        (
+            ["--proxy-protocol", "--trusted-proxy=::1"],
+            {"proxy_protocol": True, "trusted_proxies": ["::1"]},
+        ),
     ],
 )
 def test_options(arguments: list[str], expected: dict[str, object]) -> None:
