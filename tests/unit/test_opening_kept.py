@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from certificates import secure_peer
+from certificates import server as server_tls
 from hosted import hosted
 from sockets import Net, Peer, Recorder, network, request_head, text
 from wire import STEPS, TEXT
@@ -353,6 +355,16 @@ def test_handshakes_a_second_are_requests_a_second(net: Net) -> None:
     peer.send(GET * 2)
     net.until(lambda: peer.ended)
     assert [status for status, _, _ in answers(peer.received)] == [200, 429]
+
+
+def test_over_tls_only_the_first_was_paid_for_when_it_came(net: Net) -> None:
+    options = {"tls": server_tls(), "max_handshakes_per_second_per_address": 1.001}
+    server = net.server(site(), **options)  # a burst of two
+    peer = secure_peer(net, server).secure()
+    peer.send(GET * 3)
+    net.until(lambda: peer.ended)
+    assert [status for status, _, _ in answers(peer.received)] == [200, 200, 429]
+    assert server.stats()["refused_rate"] == 1
 
 
 # --- pages that are awaited ----------------------------------------------------------------------
