@@ -11,8 +11,8 @@ imported itself, is what each worker starts from.
 A worker that dies is replaced at once; if its successors die young, too, after a time that doubles
 and varies at random, so that a service that they need is not overrun. A worker that dies before
 all have once been ready ends everything: that is a mistake and no accident. So do, later on, many
-in a row that die young. One that cannot even be started, for lack of descriptors or processes, counts
-as one that died young, and meanwhile the others serve on.
+in a row that die young. One that cannot even be started, for lack of descriptors or processes,
+counts as one that died young, and meanwhile the others serve on.
 """
 
 from __future__ import annotations
