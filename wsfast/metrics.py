@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import collections
 import json
-import os
 import re
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -153,8 +152,9 @@ class Metrics:
             each.disconnect()
 
     def leave_to_parent(self) -> None:
-        """In a child process: close the copies of its sockets; the parent goes on with them."""
+        """In a child process: close the copies of its sockets; the parent goes on with them.
+
+        Those of who asks are closed with the loop.
+        """
         for each in self._sockets:
             each.close()
-        for endpoint in self._server.settings.endpoints:
-            os.close(endpoint.fd)
