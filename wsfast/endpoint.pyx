@@ -184,6 +184,10 @@ cdef class Endpoint(Messaging):
             return self.on_opening_deadline()
         if self.phase == OPEN and not self.closing:
             return self.on_due()
+        if self.phase == KEPT and self.queue is not None and not self.closing:
+            self.phase = REFUSED  # no other request: what is left of the answer may leave
+            self.opening = None
+            return self.settle()
         return self.abort()
 
     cdef int on_turn_end(self) except -1:

@@ -59,7 +59,8 @@ class Limits:
         opening_seconds: from accept or connect to the end of the opening handshake.
         keep_alive_seconds: from the answer to a plain request to the first byte of the next one
             on that connection; longer than the minute of most load balancers, so that they are
-            the ones who close. 0 or None: every answer ends its connection.
+            the ones who close. 0 or None: every answer ends its connection. An answer that has
+            not left by then has `closing_seconds` more.
         closing_seconds: from our Close to the end of the connection.
         ping_interval_seconds: without received bytes for so long, a ping is sent; 0 or None:
             never.

@@ -13,7 +13,16 @@ import pytest
 from certificates import secure_peer
 from certificates import server as server_tls
 from hosted import hosted
-from sockets import Net, Peer, Recorder, network, request_head, text
+from sockets import (
+    MORE_THAN_THE_KERNEL_TAKES,
+    SECONDS,
+    Net,
+    Peer,
+    Recorder,
+    network,
+    request_head,
+    text,
+)
 from wire import STEPS, TEXT
 from wsfast.handshake import Refusal
 from wsfast.limits import Limits
@@ -235,6 +244,27 @@ def test_an_idle_connection_is_closed_at_its_deadline(net: Net, sent: bytes) -> 
     assert 0.15 < time.monotonic() - begun < 5 and peer.error is None
     assert len(answers(peer.received)) == len(sent) // len(GET)
     assert handler.names() == [] and server.stats()["failed"] == 0, "nobody did anything wrong"
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_an_answer_that_takes_longer_than_that_still_leaves(net: Net, secure: bool) -> None:
+    """It has the time of an end: `closing_seconds`."""
+    body = bytes(MORE_THAN_THE_KERNEL_TAKES)
+    pages = site(big=lambda request: body)
+    options = {"keep_alive_seconds": 0.1, "closing_seconds": SECONDS}
+    server = net.server(pages, **options, **({"tls": server_tls()} if secure else {}))
+    peer = secure_peer(net, server).secure() if secure else net.peer(server)
+    peer.reading = False
+    peer.update()
+    peer.send(b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n")
+    passed: list[bool] = []
+    net.loop.selector.call_later(0.5, passed.append, True)
+    net.until(lambda: passed)
+    assert server.connections == 1
+    peer.read()
+    net.until(lambda: peer.ended)
+    [(status, _, found)] = answers(peer.received)
+    assert (status, found == body, peer.error) == (200, True, None)
 
 
 def test_the_next_request_has_the_deadline_of_the_first(net: Net) -> None:
