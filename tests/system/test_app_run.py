@@ -145,6 +145,7 @@ def test_the_figures_of_workers(net: Net, tmp_path: Path) -> None:
         ({"max_message_bytes": 0}, "ValueError: max_message_bytes is 0, not in 1.."),
         ({"view": True}, "TypeError: there is no option 'view'"),
         ({"hosting": "alone"}, "LocalProtocolError: on_message of route /: async def needs"),
+        ({"hosting": "alone", "workers": 2}, "LocalProtocolError: on_message of route /: async"),
         ({"certificate": "/nowhere/at/all"}, "FileNotFoundError"),
     ],
 )
@@ -158,9 +159,13 @@ def test_what_cannot_be_is_an_exception(
 
 
 def test_workers_that_cannot_work(tmp_path: Path) -> None:
-    program = start(tmp_path, {"workers": 2, "hosting": "alone"}, coroutines=True)
-    out, err = program.finish()
-    assert program.process.returncode == 1 and "async def needs asyncio" in out
+    dying = "os.register_at_fork(after_in_child=lambda: os._exit(3))\napp.run("
+    (tmp_path / "dying_app.py").write_text(
+        PROGRAM.replace("app.run(", dying).replace("ASYNC ", "")
+    )
+    env = {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    out, err = Program("dying_app", "{'workers': 2}", env=env).finish()
+    assert "ended with status 3, before all were ready: giving up" in out
     assert err.splitlines()[-1].startswith("RuntimeError: the workers died again and again")
 
 
