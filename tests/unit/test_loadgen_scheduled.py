@@ -37,6 +37,13 @@ def test_connections_send_in_turn():
     assert sorted(server.counts.values()) == [30] * 7
 
 
+def test_connections_send_in_turn_behind_a_burst():
+    """So many are due at once that some get two: the next ones go on with those that got one."""
+    server = Counts()
+    measure(server, connections=7, rate=21_000.0, seconds=0.1, **LOAD)
+    assert sorted(server.counts.values()) == [300] * 7
+
+
 def test_more_messages_than_connections_leave_in_one_turn():
     results = measure(Server(), connections=1, rate=20_000.0, seconds=0.2, **LOAD)
     assert results.counts["sent"] == results.counts["received"] == 4000
@@ -46,7 +53,7 @@ def test_more_messages_than_connections_leave_in_one_turn():
 def test_a_count_of_messages_ends_a_schedule():
     results = measure(Server(), in_flight=1, rate=1000.0, messages=50, seconds=5.0)
     assert results.counts["sent"] == results.counts["received"] == 50
-    assert results.window_seconds < 1.0
+    assert results.window_seconds < 4.0, "not the five seconds of the plan"
 
 
 def test_what_was_due_at_the_end_still_leaves():

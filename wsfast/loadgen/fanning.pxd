@@ -17,6 +17,7 @@ cdef struct Mark:
 cdef class FanConnection(ScheduledConnection):
     cdef FanEngine fan            # its engine
     cdef bint publishes           # it sends, and what comes to it does not count
+    cdef size_t lane              # of a publisher: which one it is
     cdef uint64_t last_ns         # when the latest message came; 0: none did
     cdef uint64_t *latest         # of each publisher the latest round seen, plus one; 0: none
 
@@ -33,7 +34,7 @@ cdef class FanEngine(ScheduledEngine):
     cdef bytes before             # what stands in front of the mark in every message
     cdef bytes behind             # and behind it
     cdef int opcode               # of every message
-    cdef uint64_t number          # of the next message
+    cdef list numbers             # of each publisher the number of its next message
 
     cdef readonly Histogram actual        # delivery from the time when a message left
     cdef readonly Histogram intended      # from the time when it was due

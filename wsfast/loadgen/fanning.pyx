@@ -105,8 +105,9 @@ cdef class FanConnection(ScheduledConnection):
 
     cdef int send_due(self, uint64_t due_ns) except -1:
         cdef FanEngine fan = self.fan
-        cdef bytes message = fan.message(fan.number, due_ns)
-        fan.number += 1
+        cdef uint64_t number = fan.numbers[self.lane]
+        cdef bytes message = fan.message(number, due_ns)
+        fan.numbers[self.lane] = number + fan.lanes
         fan.sent += 1
         if due_ns >= fan.warm_ns:
             fan.lag.record(fan.now - due_ns)
@@ -181,6 +182,7 @@ cdef class FanEngine(ScheduledEngine):
     def __init__(self, Loop loop not None, plan):
         self.publishers = plan.publishers
         self.lanes = plan.lanes
+        self.numbers = list(range(plan.lanes))
         self.topics = plan.topics
         self.gap_ns = int(plan.gap_seconds * 1e9)
         self.opcode = TEXT if plan.text else BINARY
@@ -226,6 +228,15 @@ cdef class FanEngine(ScheduledEngine):
         cdef FanConnection connection = self.connections[index]
         if connection is not None:
             connection.publishes = <uint64_t>index < self.publishers
+            connection.lane = index
+
+    cdef size_t senders(self) noexcept:
+        cdef FanConnection connection
+        cdef size_t index, found = 0
+        for index in range(min(self.publishers, <uint64_t>len(self.connections))):
+            connection = <FanConnection>self.connections[index]
+            found += connection is not None and connection.has_turns()
+        return found
 
     cdef bytes message(self, uint64_t number, uint64_t due_ns):
         topic = number // self.lanes % self.topics

@@ -37,6 +37,7 @@ cdef class ScheduledEngine(Engine):
     cdef bint is_due(self) noexcept       # a message of the schedule
     cdef int on_time(self) except -1      # the pacer: something is due
     cdef int send_scheduled(self) except -1       # what the schedule says is due
+    cdef size_t senders(self) noexcept    # how many connections the schedule comes to
     cdef ScheduledConnection next_sender(self)    # in turn; None: there is none
     cdef int think(self, ScheduledConnection connection) except -1        # and send then
     cdef int wake_thinkers(self) except -1        # those that have thought for long enough

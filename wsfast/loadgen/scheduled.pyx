@@ -126,7 +126,7 @@ cdef class ScheduledEngine(Engine):
         """Send what is due: all messages of a connection at once, the connections in turn."""
         cdef uint64_t due[BURST]
         cdef ScheduledConnection connection
-        cdef size_t count = 0, first, number, streams = <size_t>self.live
+        cdef size_t count = 0, first, number, streams = self.senders()
         while count < BURST and self.is_due():
             due[count] = self.schedule.next_ns
             count += 1
@@ -147,7 +147,12 @@ cdef class ScheduledEngine(Engine):
                 connection.flush_cork()
             finally:
                 self.loop.turn = None
+        for first in range(count % streams if count > streams else 0):
+            self.next_sender()  # it had one more than others
         return 0
+
+    cdef size_t senders(self) noexcept:
+        return <size_t>self.live
 
     cdef ScheduledConnection next_sender(self):
         cdef ScheduledConnection connection
