@@ -19,6 +19,7 @@ from autobahn.websocket import protocol
 from autobahn.websocket.compress import PerMessageDeflate
 from autobahn.websocket.protocol import WebSocketProtocol
 
+from ids import shown
 from reference import mask
 from wsfast import speedups
 from wsfast.speedups.autobahn_sender import FIELDS, HOOKS
@@ -155,7 +156,7 @@ def test_frames(is_server: bool, opcode: int, fin: Any, rsv: int) -> None:
         {"payload": b"abc", "mask": b"12"},
         {"payload": b"abc", "rsv": True},
     ],
-    ids=str,
+    ids=shown,
 )
 def test_frames_of_every_kind(is_server: bool, named: dict[str, Any]) -> None:
     both("sendFrame", 2, is_server=is_server, **named)
@@ -176,7 +177,7 @@ def test_frames_of_every_kind(is_server: bool, named: dict[str, Any]) -> None:
         {"maxMessagePayloadSize": 7},
         {"logFrames": True, "logOctets": True},
     ],
-    ids=str,
+    ids=shown,
 )
 def test_options(is_server: bool, options: dict[str, Any]) -> None:
     both("sendMessage", b"payload", is_server=is_server, options=options)
@@ -198,7 +199,7 @@ def test_options(is_server: bool, options: dict[str, Any]) -> None:
         (b"payload", True, None, False, 1),
         (b"payload", True, None, False, True),
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_arguments_of_every_kind(is_server: bool, given: tuple[Any, ...]) -> None:
     both("sendMessage", *given, is_server=is_server)

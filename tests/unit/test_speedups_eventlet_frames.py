@@ -16,6 +16,7 @@ with warnings.catch_warnings():
     from eventlet import websocket as module
     from eventlet.websocket import RFC6455WebSocket
 
+from ids import shown
 from wsfast import speedups
 from wsfast.speedups.eventlet_selftest import Socket, unmasked, websocket
 from wsfast.speedups.selftest import outcome
@@ -81,7 +82,7 @@ def test_control_frames(code: Any, message: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "message", [bytearray(b"data"), memoryview(b"data"), None, 5, "\ud800", ["text"]], ids=repr
+    "message", [bytearray(b"data"), memoryview(b"data"), None, 5, "\ud800", ["text"]], ids=shown
 )
 def test_messages_of_every_type(message: Any) -> None:
     both(message)

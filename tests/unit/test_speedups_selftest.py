@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ids import shown
 from wire import frame
 from wsfast.speedups.selftest import (
     SIZES,
@@ -46,7 +47,7 @@ def raising(error: BaseException) -> Any:
 @pytest.mark.parametrize(
     "value",
     [None, b"a", bytearray(b"a"), "a", 1, True, Number.ONE, (1, b"a"), [b"a"], {"a": b"a"}],
-    ids=repr,
+    ids=shown,
 )
 def test_equal_values_of_one_type_agree(value: Any) -> None:
     compare("f", returning(value), returning(value), 1)
@@ -71,7 +72,7 @@ def test_equal_values_of_one_type_agree(value: Any) -> None:
         (b"a", b"b"),
         (memoryview(b"a"), memoryview(b"b")),
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_values_that_are_only_nearly_the_same_do_not(left: Any, right: Any) -> None:
     compare("f", returning(left), returning(left))

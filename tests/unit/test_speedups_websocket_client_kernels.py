@@ -13,6 +13,7 @@ pytest.importorskip("websocket")
 
 from websocket import ABNF, _utils
 
+from ids import shown
 from wsfast.speedups.selftest import SIZES, TEXTS, outcome
 from wsfast.speedups.websocket_client_kernels import make_mask, make_validate_utf8
 
@@ -82,7 +83,7 @@ def test_mask_of_every_size(size: int, level: str) -> None:
         object,
         [256],
     ],
-    ids=repr,
+    ids=shown,
 )
 @pytest.mark.parametrize(
     "key", [KEY, bytearray(KEY), "\x12\x34\x56\xff", "\u0161bcd", [1, 2, 3, 4]]
@@ -113,7 +114,7 @@ def test_mask_stays_a_static_method() -> None:
 # --- UTF-8 -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("text", TEXTS, ids=repr)
+@pytest.mark.parametrize("text", TEXTS, ids=shown)
 def test_validation_of_every_beginning(text: bytes, dfa: Dfa, level: str) -> None:
     ours = make_validate_utf8(dfa)
     for end in range(len(text) + 1):

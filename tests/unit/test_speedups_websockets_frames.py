@@ -22,6 +22,7 @@ from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import Close, Frame, Opcode
 from websockets.streams import StreamReader
 
+from ids import shown
 from wsfast import speedups
 from wsfast.speedups.selftest import frame_bytes, outcome, typed
 from wsfast.speedups.websockets_frames import FrameReader
@@ -116,7 +117,7 @@ def test_every_form_of_length(size: int) -> None:
         frame_bytes(9, b"long" * 40, masking_key=KEY),
         b"\x82\xff" + b"\xff" * 8 + KEY + b"endless",
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_what_the_library_refuses(stream: bytes) -> None:
     check(stream)
@@ -341,7 +342,7 @@ def test_reserved_bits(bit: str, value: Any) -> None:
 @pytest.mark.parametrize(
     "data",
     ["text", None, 5, [1], memoryview(b"abcd")[::2], memoryview(b"abcd").cast("H")],
-    ids=repr,
+    ids=shown,
 )
 def test_what_is_no_bytes(data: Any) -> None:
     check_serialized(Frame(Opcode.TEXT, data))

@@ -14,6 +14,7 @@ pytest.importorskip("websockets")
 
 from websockets.utils import apply_mask
 
+from ids import shown
 from wsfast.speedups.selftest import SIZES, outcome
 from wsfast.speedups.websockets_mask import make_apply_mask
 
@@ -71,7 +72,7 @@ def test_every_length(ours: Callable[..., Any], kind: Any, mask: Any) -> None:
         (None, None),
         (b"abc", [1, 2, 3, 4]),
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_what_is_odd(ours: Callable[..., Any], data: Any, mask: Any) -> None:
     assert outcome(ours, data, mask) == outcome(apply_mask, data, mask)

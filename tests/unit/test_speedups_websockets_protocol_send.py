@@ -16,6 +16,7 @@ from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import Frame, Opcode
 from websockets.protocol import CLIENT, CLOSING, SERVER, Protocol
 
+from ids import shown
 from wsfast import speedups
 from wsfast.speedups.selftest import outcome
 from wsfast.speedups.websockets_selftest import seen
@@ -122,7 +123,7 @@ def test_fragments_and_calls_out_of_order(side: Any, extensions: Any) -> None:
         [1, 2],
         bytearray(),
     ],
-    ids=repr,
+    ids=shown,
 )
 @pytest.mark.parametrize("extensions", [list, deflate])
 def test_every_type_of_data(data: Any, extensions: Any) -> None:

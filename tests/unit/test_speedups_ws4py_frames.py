@@ -15,6 +15,7 @@ from ws4py import messaging, streaming
 from ws4py.framing import Frame
 from ws4py.messaging import BinaryMessage, CloseControlMessage, PingControlMessage, TextMessage
 
+from ids import shown
 from wsfast import speedups
 from wsfast.speedups.selftest import frame_bytes, outcome
 from wsfast.speedups.ws4py_selftest import feed, stream_of, unmasked
@@ -93,7 +94,7 @@ MESSAGES = [
 ]
 
 
-@pytest.mark.parametrize("message", MESSAGES, ids=repr)
+@pytest.mark.parametrize("message", MESSAGES, ids=shown)
 @pytest.mark.parametrize("is_masked", [True, False, 1, None])
 def test_messages(message: Any, is_masked: Any) -> None:
     theirs = original("messaging:Message.single")(message, is_masked)

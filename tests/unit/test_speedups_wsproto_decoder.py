@@ -13,6 +13,7 @@ pytest.importorskip("wsproto")
 from wsproto.extensions import Extension, PerMessageDeflate
 from wsproto.frame_protocol import CloseReason, FrameDecoder, Opcode, ParseFailed, RsvBits
 
+from ids import shown
 from wsfast import speedups
 from wsfast.speedups.selftest import frame_bytes, outcome, typed
 
@@ -194,7 +195,7 @@ FRAMES = b"".join(
         {"complete": "text"},
         {"complete": CloseReason.MESSAGE_TOO_BIG},
     ],
-    ids=str,
+    ids=shown,
 )
 @pytest.mark.parametrize("count", [1, 2])
 def test_hooks_are_called_as_by_the_original(answers: dict[str, Any], count: int) -> None:

@@ -12,6 +12,7 @@ pytest.importorskip("wsproto")
 
 from wsproto.frame_protocol import CloseReason, Frame, MessageDecoder, Opcode, ParseFailed
 
+from ids import shown
 from wsfast import speedups
 from wsfast.speedups.selftest import TEXTS, outcome, typed
 
@@ -98,7 +99,7 @@ def test_control_frames_are_an_assertion(opcode: Opcode) -> None:
         (TEXT, b"ab", True, True),
         None,
     ],
-    ids=str,
+    ids=shown,
 )
 def test_what_is_no_plain_frame_is_the_originals(frame: Any) -> None:
     check([frame, Frame(TEXT, b"ab", True, True)])
