@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 __all__ = [
     "nothing_left_alive",
     "nothing_left_behind",
+    "pytest_collection_finish",
     "pytest_configure",
     "pytest_report_header",
     "root",
@@ -51,6 +53,11 @@ def pytest_configure(config: pytest.Config) -> None:
             pytest.exit(f"{binary} is not built with WSFAST_SANITIZE", returncode=3)
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What was collected lives to the end."""
+    set_apart()
+
+
 def pytest_report_header(config: pytest.Config) -> str:
     """Says which build of wsfast is tested."""
     spec = importlib.util.find_spec("wsfast")
@@ -84,22 +91,21 @@ def children() -> set[str]:
         return set()
 
 
-def live_objects() -> dict[str, int]:
-    """How many selectors, and endpoints and other streams, are alive: class name to count."""
+def set_apart() -> None:
+    """Hide all that lives from collections: twenty thousand tests take a second to look at."""
+    gc.collect()
+    gc.freeze()
+
+
+def live_objects() -> Counter[str]:
+    """Selectors, and endpoints and other streams, that live and are not set apart, by class."""
     selector = sys.modules.get("wsfast.selector")
     if selector is None:
-        return {}
+        return Counter()
     gc.collect()
-    counts: dict[str, int] = {}
-    for each in gc.get_objects():
-        if issubclass(type(each), (selector.EpollSelector, selector.Stream)):
-            counts[type(each).__name__] = counts.get(type(each).__name__, 0) + 1
-    return counts
-
-
-def grown(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:
-    """The counts that rose, as differences."""
-    return {name: n - before.get(name, 0) for name, n in after.items() if n > before.get(name, 0)}
+    kinds = (selector.EpollSelector, selector.Stream)
+    found = (type(each) for each in gc.get_objects())
+    return Counter(each.__name__ for each in found if issubclass(each, kinds))
 
 
 def new_descriptors(before: dict[str, str]) -> list[str]:
@@ -126,16 +132,13 @@ def nothing_left_behind() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="module")
 def nothing_left_alive(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fails a module whose tests leave a selector or an endpoint alive.
-
-    Once for each module: a collection and a walk over all objects cost a tenth of a second.
-    """
+    """Fails a module whose tests leave a selector or an endpoint alive."""
     path = request.node.path
     if "system" not in path.parts and path.stem.split("_")[1] not in WITH_SOCKETS:
         yield
         return
-    before = live_objects()
+    set_apart()
     yield
-    left = grown(before, live_objects())
+    left = live_objects()
     if left:
-        pytest.fail(f"left alive: {left}")
+        pytest.fail(f"left alive: {dict(left)}")
