@@ -37,11 +37,14 @@ def extensions():
         )
 
 
+# By fork: where processes are spawned each of them would run this file again.
+FORKS = sys.platform == "linux" and sys.version_info < (3, 14)
 # In a checkout only: what a later Cython warns about must not stop somebody's install.
 Options.warning_errors = Path(".git").exists()
 setup(
     ext_modules=cythonize(
         list(extensions()),
+        nthreads=os.cpu_count() if FORKS else 0,
         build_dir="build/cython",  # generated C stays out of the tree and out of the wheel
         annotate="WSFAST_ANNOTATE" in os.environ,
         force="WSFAST_ANNOTATE" in os.environ,
