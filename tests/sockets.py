@@ -27,6 +27,7 @@ from wsfast.selector import EpollSelector
 from wsfast.server import Server
 
 __all__ = [
+    "CYCLES",
     "MORE_THAN_THE_KERNEL_TAKES",
     "SANITIZED",
     "SECONDS",
@@ -48,11 +49,14 @@ LIMIT_NAMES = {field.name for field in dataclasses.fields(Limits)}
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
-#: The longest wait for anything here.
-SECONDS = 10.0
+#: The longest wait for anything here; a busy machine may take a while.
+SECONDS = 30.0
 
 #: Under make asan memory is not given back at once, and its size says nothing.
 SANITIZED = bool(os.environ.get("WSFAST_SANITIZE"))
+
+#: How many connections come and go where that must leave nothing behind; make cycles has more.
+CYCLES = int(os.environ.get("WSFAST_CYCLES", "2000" if SANITIZED else "20000"))
 
 #: A message beyond the largest send buffer of Linux, sent to a peer that does not read.
 MORE_THAN_THE_KERNEL_TAKES = bytes(12 << 20)

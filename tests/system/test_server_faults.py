@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import logging
 import os
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,6 +16,7 @@ import pytest
 
 from hosted import ASYNC_HOSTINGS, hosted
 from sockets import (
+    CYCLES,
     MORE_THAN_THE_KERNEL_TAKES,
     SANITIZED,
     Net,
@@ -26,10 +30,9 @@ from sockets import (
 from wire import BINARY, KEY, PING, PONG, TEXT, frame
 from wsfast.app import App
 from wsfast.endpoint import Endpoint
-from wsfast.handshake import Refusal
-
-#: Of connections that come and go; for 200000 pytest needs -o faulthandler_timeout=0 as well.
-CYCLES = int(os.environ.get("WSFAST_CYCLES", "20000"))
+from wsfast.handshake import Refusal, Request
+from wsfast.logs import AccessLog, JsonFormatter
+from wsfast.server import Server
 
 EVENTS = ("open", "message", "ping", "pong", "drain", "close")
 
@@ -188,9 +191,7 @@ def cycle(net: Net, server: Any, count: int) -> None:
     address = server.addresses[0]
     head, hello = request_head(target="/chat/room"), text("hello")
     for number in range(count):
-        connected = socket.socket()
-        connected.setblocking(False)
-        connected.connect_ex(address)
+        connected = socket.create_connection(address)
         net.loop.selector.select(0)
         connected.send(head + hello)
         net.loop.selector.select(0)
@@ -215,27 +216,78 @@ def flat(net: Net, server: Any, count: int) -> None:
     assert resident_bytes() - before < max(512 * 1024, 2 * count)
 
 
+class Counting:
+    """A handler that uses what a connection has; counts which of its callbacks came how often."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+
+    def on_upgrade(self, request: Request) -> None:
+        self.counts["upgrade"] += 1
+        request.headers.append(("x-seen", "by on_upgrade"))
+
+    def on_open(self, ws: Endpoint) -> None:
+        self.counts["open"] += 1
+        ws.state = [ws.path_params]
+
+    def on_message(self, ws: Endpoint, message: str) -> None:
+        ws.send(message + ws.request.path)
+
+    def on_close(self, ws: Endpoint, close_code: int, close_reason: str) -> None:
+        self.counts["close"] += 1
+
+
+def served(net: Net, form: str, handler: Counting, log: AccessLog) -> Server:
+    """The handler by itself; or on a route of an app, with on_upgrade and an access log."""
+    if form == "handler":
+        return net.server(handler)
+    app = App(origins="any")
+    app.websocket("/chat/{room}")(handler)
+    app.websocket("/")(Recorder())
+    return net.server(app, tracers=[log])
+
+
+class Formatting(logging.Handler):
+    """Writes nothing, so that nothing is kept: pytest's own handlers keep every record."""
+
+    def __init__(self, counts: Counter[str]) -> None:
+        super().__init__()
+        self.setFormatter(JsonFormatter())
+        self.counts = counts
+
+    def emit(self, record: logging.LogRecord) -> None:
+        assert self.format(record)
+        self.counts["logged"] += 1
+
+
+@contextlib.contextmanager
+def logging_to(handler: logging.Handler) -> Iterator[None]:
+    """The access log is on, and goes to this handler alone."""
+    log = logging.getLogger("wsfast.access")
+    before = log.level, log.propagate
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    yield
+    log.removeHandler(handler)
+    log.setLevel(before[0])
+    log.propagate = before[1]
+
+
 @pytest.mark.skipif(SANITIZED, reason="memory is not given back at once")
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="no /proc/self/statm")
+@pytest.mark.parametrize("form", ["handler", "app"])
+@pytest.mark.cycles
 @pytest.mark.slow
-def test_connect_and_close_with_flat_memory(net: Net) -> None:
-    counts = {"open": 0, "close": 0}
-
-    class Counting:
-        def on_open(self, ws: Endpoint) -> None:
-            counts["open"] += 1
-            ws.state = [ws.path_params]
-
-        def on_message(self, ws: Endpoint, message: str) -> None:
-            ws.send(message + ws.request.path)
-
-        def on_close(self, ws: Endpoint, close_code: int, close_reason: str) -> None:
-            counts["close"] += 1
-
-    app = App(origins="any")
-    app.websocket("/chat/{room}")(Counting)
-    flat(net, net.server(app), CYCLES)
+def test_connect_and_close_with_flat_memory(net: Net, form: str) -> None:
+    handler, log = Counting(), AccessLog()
+    with logging_to(Formatting(handler.counts)):
+        flat(net, served(net, form, handler, log), CYCLES)
+    counts = handler.counts
     assert counts["open"] == counts["close"] > CYCLES * 0.9
+    assert counts["upgrade"] >= counts["open"]
+    assert (counts["logged"] >= 2 * counts["open"]) is (form == "app")
+    assert not log._about
 
 
 def test_refusals_with_flat_memory(net: Net) -> None:

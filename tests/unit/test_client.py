@@ -10,7 +10,16 @@ from typing import Any
 import pytest
 
 import wsfast.client
-from sockets import SANITIZED, SECONDS, Net, Recorder, answer_handshake, network, resident_bytes
+from sockets import (
+    CYCLES,
+    SANITIZED,
+    SECONDS,
+    Net,
+    Recorder,
+    answer_handshake,
+    network,
+    resident_bytes,
+)
 from wire import BINARY, CLOSE, PING, TEXT, close_frame, frame
 from wsfast.client import connect
 from wsfast.endpoint import Endpoint
@@ -332,10 +341,8 @@ def test_a_server_that_never_ends_tcp_is_left(net: Net) -> None:
     assert client.closes == [(1000, "")]
 
 
-@pytest.mark.parametrize(
-    "count", [5000, pytest.param(200_000, marks=pytest.mark.slow)], ids="{:,}".format
-)
-def test_connections_that_come_and_go_keep_nothing(net: Net, count: int) -> None:
+@pytest.mark.cycles
+def test_connections_that_come_and_go_keep_nothing(net: Net) -> None:
     """Both ends in this process, ended from either side and in either way: memory stays flat.
 
     From many addresses, since a port that was closed first rests for a minute.
@@ -344,7 +351,7 @@ def test_connections_that_come_and_go_keep_nothing(net: Net, count: int) -> None
     server = net.server(handler)
     url = net.url(server)
     base = 0
-    for number in range(count // 20):
+    for number in range(CYCLES // 20):
         source = (f"127.0.0.{2 + number % 200}", 0)
         opened = [connect(url, client, loop=net.loop, local_address=source) for _ in range(20)]
         net.until(lambda: len(handler.endpoints) == len(client.endpoints) == 20)
