@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from growth import assert_linear
 from wsfast import headers
 from wsfast.errors import LocalProtocolError
 
@@ -171,19 +173,20 @@ def cost(read, value):
 )
 @pytest.mark.parametrize("start", ["", "a", 'a;b="'])
 def test_cost_grows_with_the_length_not_its_square(unit, start):
-    def times(length):
-        value = start + unit * (length // len(unit))
-        found = []
-        for turn in range(7):
-            # A value not seen before: what the reader remembers must not help.
-            found.append(cost(headers.check_extensions, f"x{length}-{turn},{value}"))
-        return min(found)
+    turns = itertools.count()
 
-    def is_linear():
-        """Eight times the length: eight times the cost if it is, 64 times if it is quadratic."""
-        return times(65536) < 8 * times(8192) * 3 + 1e-3
+    def seconds(length):
+        # A value not seen before: what the reader remembers must not help.
+        value = f"x{next(turns)}," + start + unit * (length // len(unit))
+        return cost(headers.check_extensions, value)
 
-    assert any(is_linear() for _ in range(3)), "a busy machine is not busy three times"
+    assert_linear(seconds, 4096)
+
+
+def test_a_cost_that_grows_with_the_square_is_found():
+    assert_linear(float, 100)
+    with pytest.raises(AssertionError):
+        assert_linear(lambda length: float(length**2), 100)
 
 
 def test_cookies_are_read_as_browsers_write_them():
