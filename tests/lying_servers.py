@@ -172,16 +172,27 @@ class Keeps(Server):
 
 
 class Waits(Server):
-    """Answers after 50 ms."""
+    """Answers after 50 ms.
+
+    Attributes:
+        most: how many messages have waited at the same time.
+    """
 
     seconds = 0.05
 
+    def __init__(self):
+        super().__init__()
+        self.waiting = self.most = 0
+
     def answer(self, protocol, frame, writer):
+        self.waiting += 1
+        self.most = max(self.most, self.waiting)
         asyncio.get_running_loop().call_later(
             self.seconds, self.send_late, protocol, frame, writer
         )
 
     def send_late(self, protocol, frame, writer):
+        self.waiting -= 1
         self.send(protocol, frame, frame.data)
         for chunk in protocol.data_to_send():
             writer.write(chunk)
@@ -293,7 +304,7 @@ def measure(server, **fields):
             url=f"ws://127.0.0.1:{port}/",
             address="127.0.0.1",
             port=port,
-            drain_seconds=options.pop("drain_seconds", 0.2),
+            drain_seconds=options.pop("drain_seconds", 10.0),
             **options,
         )
         events, results = run_session(plan)

@@ -52,7 +52,7 @@ def start(*arguments, **options):
 def bench(*arguments):
     """Run to the end: (exit status, standard output, standard error)."""
     with start(*arguments) as process:
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=200)
     return process.returncode, out, err
 
 
@@ -159,7 +159,7 @@ def test_an_interrupt_prints_the_results(server):
         workers = until_messages_flow(process)
         with watched(workers) as ends:
             process.send_signal(signal.SIGINT)
-            out, _ = process.communicate(timeout=60)
+            out, _ = process.communicate(timeout=200)
             assert all_end(ends)
     assert len(workers) == 2
     assert process.returncode == 130
@@ -172,7 +172,7 @@ def test_a_killed_program_leaves_no_worker(server):
         workers = until_messages_flow(process)
         with watched(workers) as ends:
             process.kill()
-            process.communicate(timeout=60)
+            process.communicate(timeout=200)
             assert all_end(ends)
     assert len(workers) == 1
 

@@ -84,7 +84,7 @@ def test_what_is_no_run(files, content, message):
 def test_the_command(files):
     paths = files(run(), run(size=99))
     command = [sys.executable, "-m", "wsfast.loadgen", "compare", *paths]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
     assert "run0" in done.stdout
     assert "the settings differ in size: 20, 99" in done.stdout
@@ -92,6 +92,6 @@ def test_the_command(files):
 
 def test_the_command_without_a_file(tmp_path):
     command = [sys.executable, "-m", "wsfast.loadgen", "compare", str(tmp_path / "absent")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
     assert done.returncode == 1
     assert "absent cannot be read" in done.stderr

@@ -20,6 +20,9 @@ from lying_servers import Calls, Corrupts, Drops, Duplicates, Server, Shortens, 
 CALL = '{"id": {{seq}}, "from": {{connection}}}'
 CALLS = {"template": CALL, "text": True, "match": "json:id", "verify": "none"}
 
+#: Where answers do not come, a run waits for them until the end.
+LOSSY = {"seconds": 2.0, "drain_seconds": 0.2}
+
 
 # --- templates -----------------------------------------------------------------------------------
 
@@ -76,7 +79,7 @@ def test_what_becomes_of_an_echo_of_a_template_is_seen(server, faults):
 
 
 def test_messages_of_a_template_that_are_lost():
-    results = measure(Drops(), template=TIMED, text=True)
+    results = measure(Drops(), template=TIMED, text=True, **LOSSY)
     counts = results.counts
     assert counts["lost"] + counts["unanswered"] == 40
 
@@ -161,7 +164,7 @@ class DropsCalls(Calls):
 
 
 def test_calls_that_are_not_answered():
-    results = measure(DropsCalls(), **CALLS)
+    results = measure(DropsCalls(), **CALLS, **LOSSY)
     counts = results.counts
     assert counts["lost"] + counts["unanswered"] == 40
     assert counts["lost"] > 0
@@ -188,7 +191,7 @@ class Invents(Calls):
 
 
 def test_numbers_that_were_never_sent_are_unexpected():
-    results = measure(Invents(), **CALLS)
+    results = measure(Invents(), **CALLS, **LOSSY)
     assert results.counts["unexpected"] == 40
     assert set(results.server_errors) <= {"unexpected", "lost", "unanswered"}
 
@@ -372,7 +375,13 @@ def test_stages_of_a_server_that_never_answers():
     from lying_servers import Keeps
 
     results = measure(
-        Keeps(), messages=None, in_flight=1, rate=100.0, stages=((0.2, 100.0),) * 2, seconds=0.4
+        Keeps(),
+        messages=None,
+        in_flight=1,
+        rate=100.0,
+        stages=((0.2, 100.0),) * 2,
+        seconds=0.4,
+        drain_seconds=0.2,
     )
     assert [stage.sent for stage in results.stages] == [20, 20]
     assert [stage.received for stage in results.stages] == [0, 0]

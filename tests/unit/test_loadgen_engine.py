@@ -86,14 +86,15 @@ def test_answers_in_fragments_are_answers():
 @pytest.mark.parametrize("in_flight", [1, 5])
 def test_the_latency_is_that_of_the_server(in_flight):
     """Five messages wait 50 ms at the same time: none of them waits for another."""
-    results = measure(Waits(), in_flight=in_flight, messages=15 * in_flight)
+    server = Waits()
+    results = measure(server, in_flight=in_flight, messages=15 * in_flight)
     assert results.latency.minimum >= 50_000_000
-    assert results.latency.percentiles([50.0])[0] < 100_000_000
-    assert 0.25 <= results.window_seconds < 1.0
+    assert 0.25 <= results.window_seconds
+    assert 2 * in_flight < server.most <= 3 * in_flight, "of three connections"
 
 
 def test_dropped_messages_are_lost():
-    results = measure(Drops(), seconds=1.0)
+    results = measure(Drops(), seconds=2.0, drain_seconds=0.2)
     counts = results.counts
     assert counts["sent"] == 400
     assert counts["lost"] + counts["unanswered"] == 40
@@ -123,7 +124,7 @@ def test_what_nobody_asked_for():
 
 
 def test_unanswered_messages():
-    results = measure(Keeps(), seconds=0.1)
+    results = measure(Keeps(), seconds=0.1, drain_seconds=0.2)
     assert results.counts["sent"] == 12
     assert results.server_errors == {"unanswered": 12}
 

@@ -49,17 +49,18 @@ class Doorman(Server):
             writer.write(chunk)
 
 
-LOGIN = {"first_message": "me {number}", "messages": 60, "connect_seconds": 3.0}
+LOGIN = {"first_message": "me {number}", "messages": 60, "connect_seconds": 30.0}
 
 
 def test_nothing_is_sent_before_the_answer():
     server = Doorman()
+    server.seconds = 1.5
     results = measure(server, **LOGIN, first_answers=1, first_prefix="ok", first=4)
     assert sorted(server.logins) == ["me 4", "me 5", "me 6"]
     assert results.counts["received"] == 60
     assert not results.server_errors
-    assert results.latency.maximum < 150_000_000, "the login is not measured"
-    assert results.window_seconds < 1.0
+    assert results.latency.maximum < 1_500_000_000, "the login is not measured"
+    assert results.window_seconds < 1.5
 
 
 def test_as_many_answers_as_are_said():

@@ -32,16 +32,47 @@ def connect(url):
     return client.connect(url, compression=None)
 
 
+def answers(ws):
+    """What comes up to the answer to a ping, which no fault touches."""
+    found, answered = [], ws.ping()
+    while True:
+        last = answered.is_set()  # then all that came before it can be received
+        try:
+            found.append(ws.recv(timeout=0.01))
+        except TimeoutError:
+            if last:
+                return found
+
+
 def exchange(url, messages):
-    """Send all of them, then a last one; what comes until nothing more does."""
+    """Send all of them; what comes."""
     with connect(url) as ws:
         for message in messages:
             ws.send(message)
-        found = []
-        with contextlib.suppress(TimeoutError):
-            while True:
-                found.append(ws.recv(timeout=0.3))
-        return found
+        return answers(ws)
+
+
+class Clock:
+    """The server's clock; it goes on when the test says so, and hands each sleep to the test."""
+
+    def __init__(self):
+        self.now, self.slept = time.monotonic(), []
+        self.asleep, self.awake = threading.Event(), threading.Event()
+
+    def monotonic(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.slept.append(seconds)
+        self.asleep.set()
+        assert self.awake.wait(60)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    found = Clock()
+    monkeypatch.setattr(faults, "time", found)
+    return found
 
 
 MESSAGES = [f"message {number}" for number in range(400)]
@@ -102,38 +133,54 @@ def test_delayed():
     with serving(delays=[(0.05, 1.0)]) as url, connect(url) as ws:
         start = time.monotonic()
         ws.send("now")
-        assert ws.recv(timeout=5) == "now"
-        assert 0.05 <= time.monotonic() - start < 0.5
+        assert ws.recv(timeout=200) == "now"
+        assert time.monotonic() - start >= 0.05
 
 
-def test_delays_by_weight():
-    with serving(delays=[(0.0001, 3), (0.2, 1)]) as url, connect(url) as ws:
+def test_delays_end_on_time(clock):
+    with serving(delays=[(3600.0, 1.0)]) as url, connect(url) as ws:
+        ws.send("late")
+        assert answers(ws) == answers(ws) == []
+        clock.now += 3599.0
+        assert answers(ws) == answers(ws) == []
+        clock.now += 1.0
+        assert ws.recv(timeout=200) == "late"
+
+
+def test_delays_by_weight(clock):
+    with serving(delays=[(0.0, 3), (3600.0, 1)]) as url, connect(url) as ws:
         for message in MESSAGES[:100]:
             ws.send(message)
-        time.sleep(0.1)
-        early = []
-        with contextlib.suppress(TimeoutError):
-            while True:
-                early.append(ws.recv(timeout=0.01))
+        early = answers(ws) + answers(ws)  # all have come; and a turn later
         assert 50 < len(early) < 95
+        clock.now += 3600.0
+        late = [ws.recv(timeout=200) for _ in range(100 - len(early))]
+        assert sorted(early + late) == sorted(MESSAGES[:100])
 
 
-def test_frozen():
+def test_frozen(clock):
     """Once the freeze is due, an answer takes as long as is left of it."""
-    with serving(stall_seconds=0.2, stall_every_seconds=0.3) as url, connect(url) as ws:
-        longest, begun = 0.0, time.monotonic()
-        while time.monotonic() - begun < 0.6:
-            start = time.monotonic()
+    with serving(stall_seconds=20.0, stall_every_seconds=300.0) as url, connect(url) as ws:
+        ws.send("the first")
+        assert ws.recv(timeout=200) == "the first"
+        for moment, left in ((301.0, 19.0), (299.5, 0.5)):
+            clock.asleep.clear()
+            clock.awake.clear()
+            clock.now += moment
+            assert clock.asleep.wait(60)
             ws.send("again")
-            ws.recv(timeout=5)
-            longest = max(longest, time.monotonic() - start)
-        assert 0.15 <= longest <= 0.4
+            with pytest.raises(TimeoutError):
+                ws.recv(timeout=0.01)
+            assert clock.slept[-1] == pytest.approx(left, abs=0.01)
+            clock.now += left
+            clock.awake.set()
+            assert ws.recv(timeout=200) == "again"
 
 
 def test_a_broadcast_reaches_everybody():
     with serving("broadcast") as url, connect(url) as first, connect(url) as second:
         first.send("to all")
-        assert first.recv(timeout=5) == second.recv(timeout=5) == "to all"
+        assert first.recv(timeout=200) == second.recv(timeout=60) == "to all"
 
 
 def test_a_skewed_broadcast_reaches_one_after_the_other():
@@ -141,7 +188,7 @@ def test_a_skewed_broadcast_reaches_one_after_the_other():
         with connect(url) as second, connect(url) as third:
             start = time.monotonic()
             first.send("to all")
-            assert first.recv(timeout=5) == "to all"
+            assert first.recv(timeout=200) == "to all"
             waiting, came = {second, third}, []
             while waiting:
                 for each in list(waiting):
@@ -152,10 +199,19 @@ def test_a_skewed_broadcast_reaches_one_after_the_other():
             assert came[0] >= 0.1 and came[1] >= 0.2
 
 
-def test_a_ticker_sends_by_the_clock_and_answers_nothing():
+def test_a_ticker_sends_by_the_clock_and_answers_nothing(clock):
     with serving("ticker", rate=100.0) as url, connect(url) as ws:
         ws.send("anybody?")
-        start = time.monotonic()
-        ticks = [ws.recv(timeout=5) for _ in range(20)]
-        assert ticks == [bytes(20)] * 20
-        assert 0.15 <= time.monotonic() - start <= 1.0
+        assert answers(ws) == answers(ws) == []
+        clock.now += 0.005  # from now on between two ticks
+        for _ in range(3):
+            clock.now += 0.2
+            assert [ws.recv(timeout=200) for _ in range(20)] == [bytes(20)] * 20
+            assert answers(ws) == answers(ws) == []
+
+
+def test_the_ticks_of_a_second_take_a_second():
+    start = time.monotonic()
+    with serving("ticker", rate=100.0) as url, connect(url) as ws:
+        assert [ws.recv(timeout=200) for _ in range(20)] == [bytes(20)] * 20
+        assert time.monotonic() - start >= 0.2
