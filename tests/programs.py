@@ -20,7 +20,7 @@ __all__ = ["END_SECONDS", "ROOT", "Program", "descriptors", "is_running", "orpha
 ROOT = Path(wsfast.rfc6455.__file__).resolve().parents[1]
 
 #: The longest that a program may take to its end.
-END_SECONDS = 20
+END_SECONDS = 60
 
 
 class Program:
@@ -118,8 +118,8 @@ def is_running(pid: int) -> bool:
         return False
 
 
-def orphans(module: str) -> list[str]:
-    """Processes that run this module and whose parent is gone."""
+def orphans(word: str) -> list[str]:
+    """Processes with this word in their command line, whose parent is gone."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
@@ -127,6 +127,6 @@ def orphans(module: str) -> list[str]:
             parent = (entry / "stat").read_text().rpartition(")")[2].split()[1]
         except OSError:  # it has ended in the meantime
             continue
-        if module.encode() in command and parent == "1":
+        if word.encode() in command and parent == "1":
             found.append(entry.name)
     return found

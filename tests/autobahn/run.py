@@ -196,7 +196,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="the Autobahn test suite against wsfast")
     parser.add_argument("--role", choices=ROLES, help="only this one; without it all")
     parser.add_argument("--cases", default="all", help="core, limits, all, or patterns: 1.*,9.3.2")
-    parser.add_argument("--timeout", type=float, default=240, help="seconds for one role")
+    parser.add_argument("--timeout", type=float, default=600, help="seconds for one role")
     options = parser.parse_args(arguments)
     roles = [options.role] if options.role else ROLES
     expected = load_expected()

@@ -257,7 +257,7 @@ def test_the_supervisor_is_killed(net: Net, app: App) -> None:
         answer_closes(net, peers)
         assert {peer.frames[0] for peer in peers} == {(CLOSE, GOING_AWAY)}
         net.poll(lambda: not any(is_running(worker) for worker in workers))
-    assert not orphans("wsfast.serve")
+    assert not orphans(str(app.directory))
 
 
 def test_workers_drain_clients_that_never_answer(net: Net, app: App) -> None:

@@ -79,8 +79,9 @@ def test_what_cannot_accept_is_refused() -> None:
     [{}, {"LISTEN_PID": "1"}, {"LISTEN_FDS": "2", "LISTEN_PID": "1", "LISTEN_FDNAMES": "a:b"}],
 )
 def test_nothing_for_this_process(environment: dict[str, str]) -> None:
-    assert take_sockets(environment) == []
-    assert environment == {}
+    taken = dict(environment)
+    assert take_sockets(taken) == []
+    assert taken == {}
 
 
 @pytest.mark.parametrize(
@@ -95,7 +96,7 @@ def test_nothing_for_this_process(environment: dict[str, str]) -> None:
 )
 def test_variables_that_are_wrong_are_named(environment: dict[str, str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        take_sockets(environment)
+        take_sockets(dict(environment))
 
 
 @pytest.mark.parametrize("abstract", [False, True])

@@ -326,7 +326,7 @@ def unix_wire(path: Path) -> Wire:
     """A client of a Unix domain socket; a program that has begun listens soon."""
     wire = Wire.__new__(Wire)
     wire.received = b""
-    for _ in range(2000):
+    for _ in range(6000):
         wire.socket = socket.socket(socket.AF_UNIX)
         wire.socket.settimeout(10)
         try:

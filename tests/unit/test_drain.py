@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 
 import certificates
+import wsfast.drain
 from sockets import Net, Peer, Recorder, goodbye, network, request_head
 from wire import CLOSE
 from wsfast.drain import Drain
 from wsfast.loop import Loop
 from wsfast.selector import EpollSelector
 from wsfast.server import Server
+from wsfast.wheel import TICK_SECONDS
 
 GOING_AWAY = (CLOSE, b"\x03\xe9server shutdown")
 
@@ -112,11 +114,14 @@ def test_without_connections_it_is_over_with_the_next_turn(net: Net) -> None:
 
 
 def test_the_blocking_form_waits_for_no_timer(net: Net) -> None:
-    """Three servers without connections: a timer's tick for each would be 60 ms."""
-    begun = time.monotonic()
+    """Servers without connections: a tick of the timer for each would be 60 ms."""
+    taken = []
     for _ in range(20):
-        net.server(Recorder()).close()
-    assert time.monotonic() - begun < 0.5
+        server = net.server(Recorder())
+        begun = time.monotonic()
+        server.close()
+        taken.append(time.monotonic() - begun)
+    assert sorted(taken)[5] < TICK_SECONDS / 2, taken
 
 
 def test_a_second_drain_is_refused_and_the_blocking_close_joins(net: Net) -> None:
@@ -173,22 +178,24 @@ def test_in_other_loops_it_goes_on_by_itself(host: str) -> None:
 
 
 def test_the_pace(net: Net) -> None:
-    """20 at 40 a second take half a second, give or take the jitter and the wheel's ticks."""
+    """20 at 40 a second take half a second, give or take the jitter and the wheel's ticks.
+
+    A machine that stalls can only make it longer; in no turn are more told than are due.
+    """
     server, peers = connected(net, 20)
     begun = time.monotonic()
     server.drain(connections_per_second=40, jitter=0.5)
-    times: list[float] = []
+    net.settle()
+    assert told(peers) >= 1, "the first at once"
 
     def step() -> bool:
         answer(peers)
-        while len(times) < told(peers):
-            times.append(time.monotonic() - begun)
-        return len(times) == 20
+        late = time.monotonic() - begun
+        assert told(peers) <= 1 + late * 40 * 2, "twice the pace at most, by the jitter"
+        return told(peers) == 20
 
     net.until(step)
-    assert times[-1] > 0.25, times
-    early = sum(each < 0.2 for each in times)
-    assert 1 <= early <= 17, times
+    assert time.monotonic() - begun > 0.25
 
 
 def test_they_are_told_in_no_order_that_a_client_knows(net: Net) -> None:
@@ -219,7 +226,10 @@ def test_one_that_leaves_by_itself_is_not_told(net: Net) -> None:
 # --- opening handshakes --------------------------------------------------------------------------
 
 
-def test_an_opening_handshake_is_finished_and_then_closed(net: Net) -> None:
+def test_an_opening_handshake_is_finished_and_then_closed(
+    net: Net, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wsfast.drain, "_OPENING_SECONDS", 60.0)
     server = net.server(Recorder())
     peer = net.peer(server)
     head = request_head()
@@ -264,7 +274,7 @@ def test_peers_that_never_answer_are_cut_at_the_limit(
     with caplog.at_level(logging.WARNING, "wsfast"):
         drain = server.drain(connections_per_second=1, limit_seconds=0.3)
         net.until(lambda: drain.done)
-    assert 0.3 <= time.monotonic() - begun < 2
+    assert 0.3 <= time.monotonic() - begun < 30, "long before the closing deadline"
     assert drain.cut == 9 and "9 of 9 connections are cut" in caplog.text
     net.until(lambda: all(peer.ended for peer in [*peers, half]))
     assert {peer.frames[0] for peer in peers} == {GOING_AWAY}
@@ -279,7 +289,7 @@ def test_end_now_cuts_what_is_left(net: Net) -> None:
     assert server.connections == 4, "without a drain nothing happens"
     drain = server.drain()
     drain.end_now()
-    net.until(lambda: drain.done, 1)
+    net.until(lambda: drain.done)
     assert drain.cut == 4
     drain.end_now()
     net.until(lambda: all(peer.ended for peer in peers))

@@ -38,13 +38,13 @@ def answer(peer: Peer, ping: bytes) -> None:
 
 def test_a_silent_peer_is_pinged_and_lives_if_it_answers(net: Net) -> None:
     handler = Recorder()
-    peer, ws = net.open(handler, dead_after_seconds=0.2, **OFTEN)
+    peer, ws = net.open(handler, dead_after_seconds=5, **OFTEN)
     assert ws.round_trip_seconds is None
     for n in range(4):
         net.until(lambda n=n: len(pings(peer)) > n)
         answer(peer, pings(peer)[-1])
     net.until(lambda: ws.round_trip_seconds)
-    assert 0 < ws.round_trip_seconds < 1
+    assert 0 < ws.round_trip_seconds < 5
     assert len(set(pings(peer))) == len(pings(peer)), "each is another"
     assert ws.ready_state is State.OPEN
     assert handler.names() == ["open"], "pongs of heartbeats are not the handler's"
@@ -84,7 +84,7 @@ def test_on_close_of_a_dead_peer_may_do_anything(net: Net) -> None:
 )
 def test_any_bytes_are_a_sign_of_life(net: Net, life: bytes) -> None:
     handler = Recorder()
-    peer, ws = net.open(handler, dead_after_seconds=0.12, **OFTEN)
+    peer, ws = net.open(handler, dead_after_seconds=1, **OFTEN)
     net.until(lambda: pings(peer))
     peer.send(life)
     net.until(lambda: len(pings(peer)) == 2)
@@ -172,7 +172,7 @@ def test_a_peer_that_reads_nothing_and_says_nothing_is_dead(net: Net) -> None:
 def test_a_slow_reader_that_is_paused_lives_while_it_reads(net: Net) -> None:
     """Above high water we do not read from it, so what it acknowledges counts."""
     handler = Recorder()
-    peer, ws = net.open(handler, dead_after_seconds=0.2, **OFTEN)
+    peer, ws = net.open(handler, dead_after_seconds=0.8, **OFTEN)
     peer.reading = False
     peer.update()
     ws.send(MORE_THAN_THE_KERNEL_TAKES)
@@ -206,7 +206,7 @@ def test_heartbeats_end_with_the_closing_handshake(net: Net) -> None:
 
 def test_an_idle_connection_is_closed_with_1000(net: Net) -> None:
     handler = Recorder()
-    peer, ws = net.open(handler, idle_seconds=0.2, **OFTEN)
+    peer, ws = net.open(handler, idle_seconds=1, **OFTEN)
     answered = 0
 
     def keep_alive() -> bool:
@@ -228,7 +228,7 @@ def test_an_idle_connection_is_closed_with_1000(net: Net) -> None:
 @pytest.mark.parametrize("talks", ["peer", "us"])
 def test_messages_either_way_keep_it_from_being_idle(net: Net, talks: str) -> None:
     handler = Recorder()
-    peer, ws = net.open(handler, idle_seconds=0.3, ping_interval_seconds=None)
+    peer, ws = net.open(handler, idle_seconds=1, ping_interval_seconds=None)
     rounds: list[int] = []
 
     def talk() -> None:
@@ -237,11 +237,11 @@ def test_messages_either_way_keep_it_from_being_idle(net: Net, talks: str) -> No
             ws.send("x")
         else:
             peer.send(text("x"))
-        if len(rounds) < 10:
+        if len(rounds) < 12:
             net.loop.selector.call_later(0.06, talk)
 
     talk()
-    net.until(lambda: len(rounds) == 10)
+    net.until(lambda: len(rounds) == 12)
     assert ws.ready_state is State.OPEN
     net.until(lambda: ws.ready_state is not State.OPEN)
     assert ws.settings.stats["idle_closed"] == 1

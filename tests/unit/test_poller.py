@@ -39,7 +39,7 @@ def test_no_timeout_does_not_wait(selector: EpollSelector, pair: Pair) -> None:
     start = time.monotonic()
     for timeout in (0, -1, 0.0, -1e300, float("-inf")):
         assert selector.select(timeout) == []
-    assert time.monotonic() - start < 0.5
+    assert time.monotonic() - start < 5
     selector.modify(pair[0], WRITE)
     assert len(selector.select(0)) == len(selector.select(-1)) == 1
 
@@ -48,7 +48,7 @@ def test_no_timeout_does_not_wait(selector: EpollSelector, pair: Pair) -> None:
 def test_a_timeout_is_never_cut_short(selector: EpollSelector, timeout: float) -> None:
     start = time.monotonic()
     assert selector.select(timeout) == []
-    assert timeout <= time.monotonic() - start < timeout + 2
+    assert timeout <= time.monotonic() - start < timeout + 5
 
 
 def test_timeouts_that_are_none(selector: EpollSelector) -> None:
@@ -165,7 +165,7 @@ def test_wakeups_before_the_wait_count_once(selector: EpollSelector) -> None:
     start = time.monotonic()
     assert selector.select() == []
     assert selector.select(0.03) == []
-    assert 0.03 <= time.monotonic() - start < 2
+    assert 0.03 <= time.monotonic() - start < 5
 
 
 def test_a_flood_of_wakeups_never_blocks(selector: EpollSelector) -> None:

@@ -25,8 +25,8 @@ Pair = tuple[socket.socket, socket.socket]
 
 
 def run_until(selector: EpollSelector, done: list[object], count: int = 1) -> None:
-    """Turn the loop until `done` has so many entries, at most for five seconds."""
-    limit = time.monotonic() + 5
+    """Turn the loop until `done` has so many entries, at most for half a minute."""
+    limit = time.monotonic() + 30
     while len(done) < count and time.monotonic() < limit:
         assert selector.select(1) == []
     assert len(done) == count
@@ -110,7 +110,7 @@ def test_a_call_comes_in_time_and_never_early(selector: EpollSelector, seconds: 
     timer = selector.call_later(seconds, lambda: done.append(time.monotonic()))
     assert isinstance(timer, Timer) and timer.active and timer.fd == -1
     run_until(selector, done)
-    assert start + seconds <= done[0] < start + seconds + 2
+    assert start + seconds <= done[0] < start + seconds + 5
     assert not timer.active
     assert selector.select(2 * TICK_SECONDS) == [] and len(done) == 1
 

@@ -280,8 +280,8 @@ def test_turn_ends_from_outside_come_before_the_wait(selector: EpollSelector) ->
     stream = CallbackStream(selector, -1, on_turn_end=lambda: ends.append(time.monotonic()))
     stream.at_turn_end()
     start = time.monotonic()
-    assert selector.select(3) == [] and len(ends) == 1
-    assert time.monotonic() - start < 2
+    assert selector.select(30) == [] and len(ends) == 1
+    assert time.monotonic() - start < 20
 
 
 def test_a_stream_that_always_asks_again_does_not_stop_the_loop(

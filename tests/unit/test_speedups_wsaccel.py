@@ -23,7 +23,7 @@ NAMES = ("wsaccel", "wsaccel.xormask", "wsaccel.utf8validator")
 
 
 def loaded() -> dict[str, ModuleType]:
-    return {name: module for name, module in sys.modules.items() if name in NAMES}
+    return {name: module for name, module in sys.modules.copy().items() if name in NAMES}
 
 
 def in_another_process(code: str) -> list[str]:
