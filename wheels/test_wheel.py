@@ -47,7 +47,7 @@ def run(*command: str | Path, cwd: Path, **variables: str) -> str:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=600,
+        timeout=1500,
     )
     if done.returncode != 0 and any(words in done.stdout for words in OFFLINE):
         pytest.skip(f"no package registry within reach: {done.stdout.strip()[-300:]}")
