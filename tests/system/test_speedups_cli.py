@@ -353,7 +353,8 @@ def test_where_our_words_end(words: str, own: int) -> None:
 # --- run -------------------------------------------------------------------------------------
 
 
-def test_run_of_a_module(shell: Any, tmp_path: Path) -> None:
+def test_run_of_a_module(shell: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)  # of make asan: it hides the directory
     (tmp_path / "tool.py").write_text(f"{SAY}print(__name__, sys.argv[1:])\n", encoding="utf-8")
     done = shell("run", "-m", "tool", "-m", "--level", "x")
     assert done.stdout == "ImportHook\n__main__ ['-m', '--level', 'x']\n", done.stderr
