@@ -100,7 +100,9 @@ def test_a_peer_that_sends_without_reading_is_not_read_on(net: Net, size: int) -
     rng = random.Random(size)
     count = min(len(MORE_THAN_THE_KERNEL_TAKES) // size, 400_000)
     messages = [rng.randbytes(size) for _ in range(1000)]  # over and over
-    peer.send(request_head() + repeated([frame(BINARY, each, key=KEY) for each in messages], count))
+    peer.send(
+        request_head() + repeated([frame(BINARY, each, key=KEY) for each in messages], count)
+    )
     highest, left = 0, -1
     while left != len(peer.outgoing) or not server.connections:
         left = len(peer.outgoing)
