@@ -17,6 +17,7 @@ from geventwebsocket import websocket
 from geventwebsocket.websocket import Header, WebSocket
 
 from reference import mask
+from sockets import SANITIZED
 from wsfast import speedups
 from wsfast.speedups.gevent_websocket import STOOD_FOR, TARGET
 from wsfast.speedups.guard import find, fingerprint
@@ -165,6 +166,7 @@ print(speedups.status("gevent-websocket")[0].state)
 """
 
 
+@pytest.mark.skipif(SANITIZED, reason="greenlet copies stacks: to ASan reads below the stack")
 @pytest.mark.parametrize("level", ["", "kernels", "frames"])
 def test_echo_over_a_server(level: str) -> None:
     command = [sys.executable, "-W", "ignore", "-c", SERVER, level]
