@@ -28,6 +28,7 @@ from wsfast.supervisor import Supervisor
 
 here = pathlib.Path(__file__).parent
 wsfast.supervisor._FIRST_BACKOFF_SECONDS = 0.01
+wsfast.supervisor._YOUNG_SECONDS = 600.0  # on a busy machine a start takes a while
 wsfast.supervisor._MOST_FAILURES = 4
 
 class Echo:
