@@ -438,3 +438,6 @@ cdef class Messaging(Upgrading):
 
     cdef int settle(self) except -1:
         return 0
+
+    cdef int watch(self) except -1:
+        return 0
