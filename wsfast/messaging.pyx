@@ -74,9 +74,7 @@ cdef class EndpointConnection(Connection):
         if owner.settings.timetable.pong(
             &owner.times, clock_ns(), <const uint8_t *>PyBytes_AS_STRING(payload), len(payload)
         ):
-            # Its deadline is the next ping now. Left where it is, it would pass for nothing, and
-            # find all of an idle connection gone from the caches.
-            return 0 if self.close_sent else owner.watch()
+            return 0
         return owner.on_pong(payload)
 
     cdef int on_close(self, int close_code, str reason) except -1:
@@ -437,7 +435,4 @@ cdef class Messaging(Upgrading):
         return 0
 
     cdef int settle(self) except -1:
-        return 0
-
-    cdef int watch(self) except -1:
         return 0
