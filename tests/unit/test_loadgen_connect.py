@@ -35,7 +35,7 @@ def test_a_storm():
 def test_a_rate():
     done = bench("-c", "100", "-d", "100ms", "--connect-rate", "200", "--json")
     connections = json.loads(done.stdout)["connections"]
-    assert 0.4 <= connections["seconds"], "half a second, or longer on a machine that stalls"
+    assert 0.4 <= connections["seconds"] < 10, "half a second, or longer on a machine that stalls"
     assert connections["per_second"] == pytest.approx(100 / connections["seconds"], rel=0.01)
 
 

@@ -89,7 +89,7 @@ def test_the_latency_is_that_of_the_server(in_flight):
     server = Waits()
     results = measure(server, in_flight=in_flight, messages=15 * in_flight)
     assert results.latency.minimum >= 50_000_000
-    assert 0.25 <= results.window_seconds
+    assert 0.25 <= results.window_seconds < 10
     assert 2 * in_flight < server.most <= 3 * in_flight, "of three connections"
 
 
