@@ -24,7 +24,6 @@ cdef class Endpoint(Messaging):
     cdef int on_no_bytes(self, Py_ssize_t size) except -1
     cdef int on_end(self) except -1
     cdef int take_turn(self, const uint8_t *data, size_t size) except -1
-    cdef int watch(self) except -1        # set the deadline for what comes next while it is open
     cdef int on_due(self) except -1
     cdef bint is_dead(self, uint64_t now) noexcept
     cdef int send_heartbeat(self, uint64_t now) except -1

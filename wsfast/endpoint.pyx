@@ -346,7 +346,13 @@ cdef class Endpoint(Messaging):
         self.unacknowledged = ws_unacknowledged(self.fd) if self.blocked else INT_MAX
         self.settings.timetable.ping(&self.times, now, payload)
         self.settings.counters.pings_sent += 1
-        return self.connection.send_control(PING, payload, HEARTBEAT_BYTES)
+        self.loop.turn = self  # a turn of its own: it leaves from the cork, and at once
+        try:
+            self.connection.send_control(PING, payload, HEARTBEAT_BYTES)
+            self.flush_cork()
+        finally:
+            self.loop.turn = None
+        return 0
 
     cdef int give_up(self) except -1:
         """Nothing came after a heartbeat: a last Close, and the end without waiting for its own.

@@ -33,6 +33,7 @@ cdef class Messaging(Upgrading):
 
     # for subclasses
     cdef int settle(self) except -1       # take the next step towards the end
+    cdef int watch(self) except -1        # set the deadline for what comes next while it is open
 
     # private
     cdef bint is_too_fast(self, int rate, double amount) except -1

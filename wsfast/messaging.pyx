@@ -74,7 +74,8 @@ cdef class EndpointConnection(Connection):
         if owner.settings.timetable.pong(
             &owner.times, clock_ns(), <const uint8_t *>PyBytes_AS_STRING(payload), len(payload)
         ):
-            return 0
+            # The next ping is due now, not the death: see wsfast.timetable.
+            return 0 if self.close_sent else owner.watch()
         return owner.on_pong(payload)
 
     cdef int on_close(self, int close_code, str reason) except -1:
@@ -435,4 +436,7 @@ cdef class Messaging(Upgrading):
         return 0
 
     cdef int settle(self) except -1:
+        return 0
+
+    cdef int watch(self) except -1:
         return 0

@@ -37,7 +37,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 
 from wsfast.files cimport FileRegistry
 from wsfast.poller cimport EDGE, READABLE, TAG_BITS, WRITABLE, Poller, clock_ns, open_poller
-from wsfast.wheel cimport TICK_NS, Timed, Wheel
+from wsfast.wheel cimport TICK_NS, Timed, Wheel, ws_prefetch
 
 from abc import ABCMeta
 from collections import deque
@@ -47,6 +47,7 @@ __all__ = ["EpollSelector", "Stream", "Timer"]
 
 cdef enum:
     DRAIN_ROUNDS = 16       # how often turn ends may ask for turn ends within one turn
+    AHEAD = 2               # so far before its turn the memory of a stream is fetched
 
 cdef double LONGEST_SECONDS = 1e9       # timeouts and deadlines beyond this (31 years) are cut
 
@@ -337,6 +338,8 @@ cdef class EpollSelector(FileRegistry):
         cdef int next = 0
         try:
             while next < count:
+                if next + AHEAD < count and not poller.ready[next + AHEAD].data & TAG_BITS:
+                    ws_prefetch(<void *><uintptr_t>poller.ready[next + AHEAD].data)
                 if not poller.ready[next].data & TAG_BITS:
                     stream = <Stream><void *><uintptr_t>poller.ready[next].data
                     if stream.selector is self:

@@ -5,7 +5,8 @@
 
 A connection has one deadline, and does not move it when bytes come: it only notes the time. When
 the deadline passes, `look` says what is due, and if nothing is, when to look again. So traffic
-costs a store, and an idle connection two looks for each ping.
+costs a store. Only the pong of a heartbeat moves it, to the next ping: an idle connection, which
+is in no cache, is then visited once for each ping, not once more for nothing.
 
 Every received byte is a sign of life: as long as some come, no ping is sent. With jitter,
 connections that were opened together do not ping together for long.

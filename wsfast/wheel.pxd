@@ -1,32 +1,60 @@
 """A timing wheel: one coarse deadline per object, set, moved and cleared in O(1)."""
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
+
+cdef extern from *:
+    """
+    /* Has the memory of an object fetched into the cache, without waiting for it: six cache lines,
+       which is an endpoint or a little more. */
+    static inline void ws_prefetch(const void *object) {
+    #ifdef __GNUC__
+        for (int offset = 0; offset < 6 * 64; offset += 64) {
+            __builtin_prefetch((const char *)object + offset);
+        }
+    #else
+        (void)object;
+    #endif
+    }
+    """
+    void ws_prefetch(const void *object) noexcept nogil
 
 cdef enum:
     TICK_NS = 62500000              # one tick, in nanoseconds: 1/16 s
     SLOTS = 512                     # ticks in one round of the wheel: 32 s; a power of two
 
 
+cdef struct Slot:                   # what is due at a tick, in the order in which it was set
+    void **timed                    # borrowed; NULL: a gap, never the last one
+    uint32_t begin                  # of the due ones: those before it were handed out; else 0
+    uint32_t end
+    uint32_t held                   # how many are no gaps
+    uint32_t room
+
+
 cdef class Timed:
     """What can have a deadline. Meant for subclassing."""
 
     cdef readonly uint64_t deadline  # the tick at which it is due; 0: none
-    cdef void *wheel_next            # the next one of the same list (borrowed); NULL: the last
-    cdef void **wheel_previous       # the pointer that leads here; NULL: in no list
+    cdef void *wheel                 # the Wheel on which it is, owned; NULL: on none
+    cdef uint32_t wheel_place        # private: where in its slot
 
     cdef int on_deadline(self) except -1    # the deadline passed; it is cleared
 
 
 cdef class Wheel:
     # The wheel owns nothing: who inserts an object keeps it alive while it has a deadline. One
-    # that dies all the same leaves its list by itself.
+    # that dies all the same leaves by itself, and so holds the wheel.
     cdef uint64_t turned            # every tick up to and including this one was collected
-    cdef void *due                  # collected and not yet popped, the earliest tick first
-    cdef void *slots[SLOTS]         # what is due at a tick, in the list of tick % SLOTS
+    cdef Slot due                   # collected and not yet popped, the earliest tick first
+    cdef Slot slots[SLOTS]          # what is due at a tick is in that of tick % SLOTS
 
-    cdef void insert(self, Timed timed, uint64_t tick) noexcept  # replaces an earlier deadline
+    cdef int insert(self, Timed timed, uint64_t tick) except -1  # replaces an earlier deadline
     cdef void remove(self, Timed timed) noexcept                 # nothing happens if it has none
-    cdef void collect(self, uint64_t tick) noexcept              # moves all that is due to `due`
+    cdef int collect(self, uint64_t tick) except -1              # moves all that is due to `due`
     cdef Timed pop(self)                    # the next collected one, its deadline cleared; or None
     cdef uint64_t next_tick(self) noexcept  # the earliest tick worth a look; 0: wheel is empty
     cdef void clear(self) noexcept          # takes every deadline away
+
+    # private
+    cdef void collect_slot(self, Slot *slot, uint64_t tick) noexcept
+    cdef void empty(self, Slot *slot) noexcept

@@ -5,21 +5,24 @@
 """A timing wheel: one coarse deadline per object, set, moved and cleared in O(1).
 
 An endpoint has a deadline at nearly all times (handshake, next ping, close) and moves it often,
-but few ever pass. So the list node lives inside the object, nothing is sorted, and time is cut
-into ticks: what is due at tick t hangs in slot t % SLOTS, together with what is due a whole round
-or more later. When time reaches a slot, those that are due move to the list of the due ones and
-the others stay for another round.
+but few ever pass. So nothing is sorted, and time is cut into ticks: what is due at tick t stands
+in slot t % SLOTS, together with what is due a whole round or more later. When time reaches a
+slot, those that are due move to the due ones and the others stay for another round.
 
 The due ones are collected first and handed out one by one, so that a callback may set, move or
 clear any deadline, also one that was collected together with its own, and so that one that
 raises leaves the rest in place.
 
-The links are those of the Linux kernel's hlist: `wheel_previous` is the address of the pointer
-that leads to the object, be that a slot or a neighbour, so that leaving a list needs no wheel.
+A slot is an array of addresses. Whoever has thousands of idle connections finds none of them in
+the cache when its time comes: an array, unlike a list through the objects, tells which come next,
+and their memory is fetched while the one before is at work. Leaving a slot makes a gap; gaps are
+closed when they are more than half, which keeps the order and costs O(1) for each that left.
 """
 
 cimport cython
-from libc.stdint cimport uint64_t
+from cpython.ref cimport Py_DECREF, Py_INCREF
+from libc.stdint cimport uint32_t, uint64_t
+from libc.stdlib cimport free, realloc
 
 __all__ = ["SLOTS_PER_ROUND", "TICK_SECONDS", "Timed", "Wheel"]
 
@@ -28,40 +31,61 @@ TICK_SECONDS = TICK_NS / 1e9
 #: How many ticks later the wheel comes back to the same slot.
 SLOTS_PER_ROUND = SLOTS
 
-
-cdef inline void link(Timed timed, void **head) noexcept:
-    timed.wheel_next = head[0]
-    timed.wheel_previous = head
-    if head[0] != NULL:
-        (<Timed>head[0]).wheel_previous = &timed.wheel_next
-    head[0] = <void *>timed
+cdef enum:
+    FEWEST = 8          # so many deadlines a slot has room for, once it was used
+    MOST_KEPT = 256     # an empty slot with more room than for so many gives it back
+    AHEAD = 3           # so far before its turn the memory of an object is fetched
 
 
-cdef inline void unlink(Timed timed) noexcept:
-    timed.wheel_previous[0] = timed.wheel_next
-    if timed.wheel_next != NULL:
-        (<Timed>timed.wheel_next).wheel_previous = timed.wheel_previous
-    timed.wheel_next = NULL
-    timed.wheel_previous = NULL
+cdef int make_room(Slot *slot, size_t more) except -1:
+    """Room for so many more: doubled, so that it is made seldom."""
+    cdef size_t room = max(<size_t>FEWEST, 2 * <size_t>slot.room, slot.end + more)
+    cdef void *grown
+    if slot.end + more <= slot.room:
+        return 0
+    grown = realloc(slot.timed, room * sizeof(void *))
+    if grown == NULL:
+        raise MemoryError(f"no memory for {room} deadlines")
+    slot.timed = <void **>grown
+    slot.room = <uint32_t>room
+    return 0
 
 
-cdef void move_due(void *timed, uint64_t tick, void **head) noexcept:
-    """Move what is due at `tick` from the list behind `timed` to the front of another."""
-    cdef void *following
-    while timed != NULL:
-        following = (<Timed>timed).wheel_next
-        if (<Timed>timed).deadline <= tick:
-            unlink(<Timed>timed)
-            link(<Timed>timed, head)
-        timed = following
+cdef inline void append(Slot *slot, void *timed) noexcept:
+    slot.timed[slot.end] = timed
+    (<Timed>timed).wheel_place = slot.end
+    slot.end += 1
+    slot.held += 1
 
 
-cdef void empty(void **head) noexcept:
-    cdef void *timed
-    while head[0] != NULL:
-        timed = head[0]
-        unlink(<Timed>timed)
-        (<Timed>timed).deadline = 0
+cdef inline void take_out(Slot *slot, Timed timed) noexcept:
+    slot.timed[timed.wheel_place] = NULL
+    slot.held -= 1
+    while slot.end > slot.begin and slot.timed[slot.end - 1] == NULL:
+        slot.end -= 1
+    if slot.end - slot.begin > FEWEST + 2 * slot.held:
+        close_gaps(slot)
+
+
+cdef void close_gaps(Slot *slot) noexcept:
+    cdef uint32_t place
+    cdef uint32_t end = 0
+    for place in range(slot.begin, slot.end):
+        if slot.timed[place] != NULL:
+            slot.timed[end] = slot.timed[place]
+            (<Timed>slot.timed[end]).wheel_place = end
+            end += 1
+    slot.begin = 0
+    slot.end = end
+
+
+cdef void give_back(Slot *slot) noexcept:
+    """An empty slot begins at its beginning; one that was large returns its memory."""
+    slot.begin = slot.end = 0
+    if slot.room > MOST_KEPT:
+        free(slot.timed)
+        slot.timed = NULL
+        slot.room = 0
 
 
 cdef class Timed:
@@ -69,8 +93,8 @@ cdef class Timed:
 
     def __dealloc__(self):
         # Only the cyclic collector gets here with a deadline: the owner died in the same garbage.
-        if self.wheel_previous != NULL:
-            unlink(self)
+        if self.wheel != NULL:
+            (<Wheel>self.wheel).remove(self)
 
     cdef int on_deadline(self) except -1:
         return 0
@@ -84,54 +108,97 @@ cdef class Wheel:
     """
 
     def __dealloc__(self):
-        self.clear()
+        cdef int number
+        free(self.due.timed)  # no slot holds anything: what has a deadline holds the wheel
+        for number in range(SLOTS):
+            free(self.slots[number].timed)
 
-    cdef void insert(self, Timed timed, uint64_t tick) noexcept:
-        if timed.wheel_previous != NULL:
-            unlink(timed)
+    cdef int insert(self, Timed timed, uint64_t tick) except -1:
+        if timed.wheel != NULL:
+            (<Wheel>timed.wheel).remove(timed)
         # The slot of a tick that has passed would be looked at a whole round too late.
-        timed.deadline = max(tick, self.turned + 1)
-        link(timed, &self.slots[timed.deadline & (SLOTS - 1)])
+        tick = max(tick, self.turned + 1)
+        make_room(&self.slots[tick & (SLOTS - 1)], 1)
+        append(&self.slots[tick & (SLOTS - 1)], <void *>timed)
+        timed.deadline = tick
+        timed.wheel = <void *>self
+        Py_INCREF(self)
+        return 0
 
     cdef void remove(self, Timed timed) noexcept:
-        if timed.wheel_previous != NULL:
-            unlink(timed)
-            timed.deadline = 0
-
-    cdef void collect(self, uint64_t tick) noexcept:
-        cdef uint64_t back
-        if tick <= self.turned:
+        if timed.wheel != <void *>self:
             return
-        # Backwards, and each to the front: earlier ticks end up first, equal ones in the order
-        # in which they were set.
-        for back in range(min(tick - self.turned, <uint64_t>SLOTS)):
-            move_due(self.slots[(tick - back) & (SLOTS - 1)], tick, &self.due)
+        if timed.deadline <= self.turned:
+            take_out(&self.due, timed)
+        else:
+            take_out(&self.slots[timed.deadline & (SLOTS - 1)], timed)
+        timed.deadline = 0
+        timed.wheel = NULL
+        Py_DECREF(self)
+
+    cdef int collect(self, uint64_t tick) except -1:
+        cdef uint64_t first, each
+        cdef size_t most = 0
+        if tick <= self.turned:
+            return 0
+        first = max(self.turned + 1, tick - min(tick, <uint64_t>(SLOTS - 1)))
+        for each in range(first, tick + 1):
+            most += self.slots[each & (SLOTS - 1)].held
+        make_room(&self.due, most)  # first of all: a half collected slot could not be told
+        for each in range(first, tick + 1):
+            if self.slots[each & (SLOTS - 1)].held:
+                self.collect_slot(&self.slots[each & (SLOTS - 1)], tick)
         self.turned = tick
+        return 0
+
+    cdef void collect_slot(self, Slot *slot, uint64_t tick) noexcept:
+        """Move what is due to the due ones; what is not closes ranks."""
+        cdef void *timed
+        cdef uint32_t place
+        for place in range(slot.end):
+            timed = slot.timed[place]
+            if timed != NULL and (<Timed>timed).deadline <= tick:
+                append(&self.due, timed)
+                slot.timed[place] = NULL
+                slot.held -= 1
+        close_gaps(slot)
+        if not slot.held:
+            give_back(slot)
 
     cdef Timed pop(self):
+        cdef Slot *due = &self.due
         cdef Timed timed
-        if self.due == NULL:
-            return None
-        timed = <Timed>self.due
-        unlink(timed)
-        timed.deadline = 0
-        return timed
+        while due.begin < due.end:
+            if due.end - due.begin > AHEAD and due.timed[due.begin + AHEAD] != NULL:
+                ws_prefetch(due.timed[due.begin + AHEAD])
+            due.begin += 1
+            if due.timed[due.begin - 1] != NULL:
+                timed = <Timed>due.timed[due.begin - 1]
+                self.remove(timed)
+                return timed
+        give_back(due)
+        return None
 
     cdef uint64_t next_tick(self) noexcept:
         cdef uint64_t ahead
         cdef uint64_t round_length = SLOTS
-        if self.due != NULL:
+        if self.due.held:
             return max(self.turned, <uint64_t>1)
         for ahead in range(1, round_length + 1):
-            if self.slots[(self.turned + ahead) & (SLOTS - 1)] != NULL:
+            if self.slots[(self.turned + ahead) & (SLOTS - 1)].held:
                 return self.turned + ahead
         return 0
 
     cdef void clear(self) noexcept:
-        cdef int slot
-        empty(&self.due)
-        for slot in range(SLOTS):
-            empty(&self.slots[slot])
+        cdef int number
+        self.empty(&self.due)
+        for number in range(SLOTS):
+            self.empty(&self.slots[number])
+
+    cdef void empty(self, Slot *slot) noexcept:
+        while slot.held:
+            self.remove(<Timed>slot.timed[slot.end - 1])  # the last one is no gap
+        give_back(slot)
 
     def set_deadline(self, Timed timed not None, uint64_t tick):
         """Make `timed` due at `tick`, in place of an earlier deadline.

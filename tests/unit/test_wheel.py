@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gc
+import sys
+from random import Random
 
 import pytest
 
+from sockets import resident_bytes
 from wsfast.wheel import SLOTS_PER_ROUND, TICK_SECONDS, Timed, Wheel
 
 START = 1_000_000
@@ -125,17 +128,68 @@ def test_an_object_that_dies_leaves_the_wheel() -> None:
     assert wheel.advance(START + 3) == [kept]
 
 
-def test_a_wheel_that_dies_first_leaves_no_deadline() -> None:
+def test_a_wheel_lives_as_long_as_anything_has_a_deadline_on_it() -> None:
     timed = [Timed() for _ in range(5)]
     wheel = turned_wheel()
+    before = sys.getrefcount(wheel)
     for number, each in enumerate(timed):
         wheel.set_deadline(each, START + 1 + number // 2)
-    del wheel
-    gc.collect()
-    assert [each.deadline for each in timed] == [0] * 5
-    other = turned_wheel()
-    other.set_deadline(timed[1], START + 1)
-    assert other.advance(START + 1) == [timed[1]]
+        wheel.set_deadline(each, START + 2 + number // 2)
+    assert sys.getrefcount(wheel) == before + 5
+    wheel.clear_deadline(timed[0])
+    assert wheel.advance(START + 2) == [timed[1]]
+    del timed[4], each
+    assert sys.getrefcount(wheel) == before + 2
+
+
+def test_a_wheel_takes_over_from_another() -> None:
+    timed, wheel, other = Timed(), turned_wheel(), turned_wheel()
+    wheel.set_deadline(timed, START + 1)
+    other.clear_deadline(timed)  # not its own
+    assert timed.deadline == START + 1
+    other.set_deadline(timed, START + 2)
+    assert wheel.advance(START + 2) == []
+    assert other.advance(START + 2) == [timed]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_gaps_close_and_the_order_stays(seed: int) -> None:
+    random = Random(seed)
+    wheel, timed = turned_wheel(), [Timed() for _ in range(300)]
+    order: dict[int, Timed] = {}
+    for _ in range(5000):
+        number = random.randrange(random.choice((10, 300)))
+        if order.pop(number, None) is not None and random.random() < 0.7:
+            wheel.clear_deadline(timed[number])
+        else:
+            wheel.set_deadline(timed[number], START + 1)
+            order[number] = timed[number]
+    assert 0 < len(order) < 300
+    assert wheel.advance(START + 1) == list(order.values())
+    assert wheel.next_wakeup() == 0
+
+
+def test_deadlines_that_move_leave_no_memory_behind() -> None:
+    wheel, first, timed, last = turned_wheel(), Timed(), Timed(), Timed()
+    wheel.set_deadline(first, START + 1)
+    wheel.set_deadline(timed, START + 1)
+    wheel.set_deadline(last, START + 1)
+    before = resident_bytes()
+    for _ in range(1_000_000):
+        wheel.set_deadline(timed, START + 1)
+        wheel.set_deadline(first, START + 1)
+    assert resident_bytes() - before < 1 << 20  # with its gaps it would be 16 MB
+    assert wheel.advance(START + 1) == [last, timed, first]
+
+
+def test_large_ticks_give_their_memory_back() -> None:
+    wheel, timed = turned_wheel(), [Timed() for _ in range(1 << 16)]
+    before = resident_bytes()
+    for tick in range(START + 1, START + 65):
+        for each in timed:
+            wheel.set_deadline(each, tick)
+        assert len(wheel.advance(tick)) == len(timed)
+    assert resident_bytes() - before < 8 << 20  # if each slot kept its own it would be 32 MB
 
 
 def test_none_is_refused() -> None:
