@@ -36,6 +36,8 @@ cdef class Transport(Stream):
     cdef int flush_queue(self) except -1  # send what was gathered outside of it, or left over
     # what the kernel took of it, all on a broken socket; with TLS: what was encrypted
     cdef Py_ssize_t transmit(self, const uint8_t *data, size_t size) except -1
+    # after a send, whoever made it: the kernel took `sent` of those bytes, the rest waits
+    cdef int finish_send(self, const uint8_t *data, size_t size, Py_ssize_t sent) except -1
     cdef size_t queued(self) noexcept     # bytes in the queue, encrypted ones included
     cdef size_t held(self) noexcept       # bytes in queue and backlog
     cdef void account(self) noexcept      # after they changed
@@ -68,6 +70,11 @@ cdef class Transport(Stream):
     cdef Py_ssize_t encrypt_and_send(self, const uint8_t *data, size_t size) except -1
     cdef Py_ssize_t session_over(self) except? -1
     cdef int end_session(self) except -1
+
+
+# How many bytes of a send that failed so are done with; on a broken socket all: reading finds the
+# end.
+cdef Py_ssize_t refused(int fd, int error, size_t size) noexcept nogil
 
 
 cdef inline void count_received(Transport self, size_t size) noexcept:

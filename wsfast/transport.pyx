@@ -100,14 +100,16 @@ cdef object CLIENT = Role.CLIENT
 _log = logging.getLogger("wsfast")
 
 
-cdef inline Py_ssize_t taken(int fd, Py_ssize_t sent, size_t size) noexcept nogil:
-    """How many bytes the kernel took; on a broken socket all, and reading finds the end."""
-    if sent >= 0:
-        return sent
-    if errno == EAGAIN or errno == EINTR:
+cdef Py_ssize_t refused(int fd, int error, size_t size) noexcept nogil:
+    if error == EAGAIN or error == EINTR:
         return 0
     shutdown(fd, SHUT_RDWR)  # for lack of memory it may still work, with a gap in the stream
     return <Py_ssize_t>size
+
+
+cdef inline Py_ssize_t taken(int fd, Py_ssize_t sent, size_t size) noexcept nogil:
+    """How many bytes the kernel took."""
+    return sent if sent >= 0 else refused(fd, errno, size)
 
 
 def call_both(first, second):
@@ -381,18 +383,18 @@ cdef class Transport(Stream):
     cdef int flush_cork(self) except -1:
         cdef Buffer cork = self.loop.cork
         cdef size_t size = cork.end
-        cdef Py_ssize_t sent
         cork.end = 0
         if size and self.fd >= 0:
-            sent = self.transmit(cork.data, size)
-            count_sent(self, <size_t>sent)
-            if <size_t>sent < size or self.session is not None:
-                self.enqueue(cork.data + sent, size - sent)
+            self.finish_send(cork.data, size, self.transmit(cork.data, size))
         elif self.blocked:
             self.update_interest()  # this turn's went to the queue: it may be above high water now
         if cork.capacity > 4 * CORK_BYTES:
             cork.release()
         return 0
+
+    cdef int finish_send(self, const uint8_t *data, size_t size, Py_ssize_t sent) except -1:
+        count_sent(self, <size_t>sent)
+        return self.enqueue(data + sent, size - sent)
 
     cdef int enqueue(self, const uint8_t *data, size_t size) except -1:
         """Keep what the kernel did not take, and wait until it does."""

@@ -4,6 +4,7 @@ cimport cython
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from wsfast.loadgen.histogram cimport Histogram
+from wsfast.loadgen.outbox cimport Outbox
 from wsfast.loadgen.payload cimport Payload
 from wsfast.loadgen.reply cimport Reply
 from wsfast.loadgen.scheduled cimport ScheduledConnection, ScheduledEngine
@@ -54,6 +55,7 @@ cdef class EchoEngine(ScheduledEngine):
     cdef bint fragmented          # messages are sent in fragments
     cdef size_t frames            # so many of each; 0: as many as fragment_bytes makes
     cdef size_t fragment_bytes    # payload of each but the last
+    cdef Outbox outbox            # what answers are followed by leaves with it; None: at once
     cdef uint32_t in_flight       # messages that a connection of a closed loop keeps under way
 
     cdef readonly StageCounts stages      # by stage of the schedule; None: there are none

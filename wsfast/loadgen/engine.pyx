@@ -33,6 +33,8 @@ __all__ = ["Engine", "LoadConnection"]
 
 cdef int NORMAL_CLOSURE = CloseCode.NORMAL_CLOSURE
 
+cdef uint64_t BUSY_NS = 20_000_000        # so long the loop goes on before others are looked after
+
 # Linux: choose the source port at connect(), where only the pair of addresses must be unique.
 IP_BIND_ADDRESS_NO_PORT = 24
 
@@ -315,6 +317,24 @@ cdef class Engine:
                 raise OSError(code, errno.errorcode.get(code, "connect"))
             return opened.detach()
 
+    def turns(self, seconds):
+        """A turn of the loop, and while messages keep coming others, for some milliseconds.
+
+        Args:
+            seconds: the longest that it may wait.
+
+        Returns:
+            What `EpollSelector.select` returns: the plain files that are ready.
+        """
+        cdef uint64_t reads, now = clock_ns()
+        cdef uint64_t busy_until = now + BUSY_NS, until = now + <uint64_t>(seconds * 1e9)
+        while True:
+            reads = self.reads
+            ready = self.loop.selector.select(<double>(until - min(now, until)) * 1e-9)
+            now = clock_ns()
+            if ready or self.reads == reads or now >= busy_until or self.exhausted:
+                return ready
+
     def reconnect_some(self, count):
         """Open some of the connections again that are to come back.
 
@@ -378,6 +398,11 @@ cdef class Engine:
     @property
     def exhausted(self):
         """Whether nothing of the plan is left to do."""
+        return False
+
+    @property
+    def batches(self):
+        """Whether messages of several connections leave with one system call."""
         return False
 
     def end(self, now_ns):

@@ -62,6 +62,7 @@ class Worker:
         cpu_percent: CPU time over the measured window, in percent of one core.
         max_rss_bytes: the most memory that it held.
         connections: how many it opened.
+        io_uring: whether its messages left in batches, several with one system call.
     """
 
     pid: int
@@ -69,6 +70,7 @@ class Worker:
     cpu_percent: float
     max_rss_bytes: int
     connections: int
+    io_uring: bool = False
 
     @property
     def busy(self) -> bool:

@@ -3,13 +3,14 @@
 cimport cython
 from libc.stdint cimport int64_t, uint64_t
 
-from wsfast.loadgen.engine cimport Engine, LoadConnection
+from wsfast.loadgen.engine cimport Engine
 from wsfast.loadgen.histogram cimport Histogram
+from wsfast.loadgen.outbox cimport Departing
 from wsfast.loadgen.pacer cimport Pacer
 from wsfast.loadgen.schedule cimport Schedule
 
 
-cdef class ScheduledConnection(LoadConnection):
+cdef class ScheduledConnection(Departing):
     # A mode subclasses it.
     cdef bint has_turns(self) noexcept    # the schedule comes to it: it may send, and is to
     cdef int send_due(self, uint64_t due_ns) except -1    # a message of the schedule

@@ -10,8 +10,9 @@ connection. Closed loops use the same timer for times to think.
 cimport cython
 from libc.stdint cimport INT64_MAX, UINT64_MAX, uint64_t
 
-from wsfast.loadgen.engine cimport Engine, LoadConnection, clock_ns
+from wsfast.loadgen.engine cimport Engine, clock_ns
 from wsfast.loadgen.histogram cimport Histogram
+from wsfast.loadgen.outbox cimport Departing
 from wsfast.loadgen.pacer cimport Pacer
 from wsfast.loadgen.schedule cimport Schedule
 from wsfast.loop cimport Loop
@@ -36,7 +37,7 @@ cdef uint64_t polled_ns(object plan) except? 0:
     return <uint64_t>min(POLLED_NS, POLLED * 1e9 / most if most else 0.0)
 
 
-cdef class ScheduledConnection(LoadConnection):
+cdef class ScheduledConnection(Departing):
     """One connection of a ScheduledEngine, which makes it."""
 
     cdef bint has_turns(self) noexcept:

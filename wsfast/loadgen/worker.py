@@ -114,9 +114,10 @@ class Session:
         finally:
             self._selector.close()
 
-    def turn(self, seconds: float) -> None:
-        """One turn of the loop: what is ready is handled, commands and progress pass."""
-        for key, _ in self._selector.select(max(0.0, min(seconds, TURN_SECONDS))):
+    def turn(self, seconds: float, *, steady: bool = False) -> None:
+        """One turn of the loop, steady: several; commands and progress pass."""
+        serve = self.engine.turns if steady else self._selector.select
+        for key, _ in serve(max(0.0, min(seconds, TURN_SECONDS))):
             if key.fd == self._commands.fd:
                 self.obey(self._commands.read())
         if self.intervals.is_due(now_ns := time.monotonic_ns()):
@@ -205,7 +206,7 @@ class Session:
                 started = engine.start_some(started, SLICE)
                 left = 0.0
             engine.reconnect_some(min(SLICE, plan.opening - engine.pending))
-            self.turn(left)
+            self.turn(left, steady=left > 0 and not returning)
         ended_ns = engine.end(time.monotonic_ns())
         if warm:
             self.window_seconds = (ended_ns - engine.warm_ns) / 1e9
@@ -273,6 +274,7 @@ class Session:
                 "cpu_percent": 100.0 * busy,
                 "max_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
                 "connections": counts["opened"],
+                "io_uring": self.engine.batches,
             },
         }
 
