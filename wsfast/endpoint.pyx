@@ -29,7 +29,7 @@ from wsfast.rates cimport BYTES
 from wsfast.receiver cimport BINARY, PING, TEXT
 from wsfast.selector cimport HANGUP, READABLE, WRITABLE
 from wsfast.settings cimport Settings
-from wsfast.timetable cimport DEAD, EXPIRED, HEARTBEAT_BYTES, IDLE, PING_DUE, Due
+from wsfast.timetable cimport DEAD, EXPIRED, HEARTBEAT_BYTES, IDLE, NOTHING, PING_DUE, Due
 from wsfast.transport cimport count_received
 from wsfast.upgrading cimport CONNECTING, DONE, KEPT, OPEN, OPENING, REFUSED
 
@@ -309,7 +309,12 @@ cdef class Endpoint(Messaging):
     cdef int watch(self) except -1:
         cdef uint64_t now = clock_ns()
         cdef uint64_t again = 0
-        self.settings.timetable.look(&self.times, now, &again)
+        if self.fd < 0:
+            return 0
+        if self.settings.timetable.look(&self.times, now, &again) != NOTHING:
+            if self.deadline:  # it stays: pongs, however many, put off nothing that is due
+                return 0
+            again = now
         if not again:
             return self.loop.selector.clear_deadline(self)
         return self.loop.selector.set_deadline(self, (again - min(now, again)) / 1e9)

@@ -21,7 +21,7 @@ closed when they are more than half, which keeps the order and costs O(1) for ea
 
 cimport cython
 from cpython.ref cimport Py_DECREF, Py_INCREF
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport UINT64_MAX, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 
 __all__ = ["SLOTS_PER_ROUND", "TICK_SECONDS", "Timed", "Wheel"]
@@ -33,8 +33,10 @@ SLOTS_PER_ROUND = SLOTS
 
 cdef enum:
     FEWEST = 8          # so many deadlines a slot has room for, once it was used
-    MOST_KEPT = 256     # an empty slot with more room than for so many gives it back
+    MOST_KEPT = 64      # an empty slot with more room than for so many gives it back
     AHEAD = 3           # so far before its turn the memory of an object is fetched
+
+cdef uint64_t LAST_TICK = UINT64_MAX - 1  # four billion years; one more can be counted
 
 
 cdef int make_room(Slot *slot, size_t more) except -1:
@@ -58,12 +60,23 @@ cdef inline void append(Slot *slot, void *timed) noexcept:
     slot.held += 1
 
 
+cdef void give_back(Slot *slot) noexcept:
+    """An empty slot begins at its beginning; one that was large returns its memory."""
+    slot.begin = slot.end = 0
+    if slot.room > MOST_KEPT:
+        free(slot.timed)
+        slot.timed = NULL
+        slot.room = 0
+
+
 cdef inline void take_out(Slot *slot, Timed timed) noexcept:
     slot.timed[timed.wheel_place] = NULL
     slot.held -= 1
     while slot.end > slot.begin and slot.timed[slot.end - 1] == NULL:
         slot.end -= 1
-    if slot.end - slot.begin > FEWEST + 2 * slot.held:
+    if not slot.held:
+        give_back(slot)
+    elif slot.end - slot.begin > FEWEST + 2 * slot.held:
         close_gaps(slot)
 
 
@@ -77,15 +90,6 @@ cdef void close_gaps(Slot *slot) noexcept:
             end += 1
     slot.begin = 0
     slot.end = end
-
-
-cdef void give_back(Slot *slot) noexcept:
-    """An empty slot begins at its beginning; one that was large returns its memory."""
-    slot.begin = slot.end = 0
-    if slot.room > MOST_KEPT:
-        free(slot.timed)
-        slot.timed = NULL
-        slot.room = 0
 
 
 cdef class Timed:
@@ -117,7 +121,7 @@ cdef class Wheel:
         if timed.wheel != NULL:
             (<Wheel>timed.wheel).remove(timed)
         # The slot of a tick that has passed would be looked at a whole round too late.
-        tick = max(tick, self.turned + 1)
+        tick = max(min(tick, LAST_TICK), self.turned + 1)
         make_room(&self.slots[tick & (SLOTS - 1)], 1)
         append(&self.slots[tick & (SLOTS - 1)], <void *>timed)
         timed.deadline = tick
@@ -137,15 +141,17 @@ cdef class Wheel:
         Py_DECREF(self)
 
     cdef int collect(self, uint64_t tick) except -1:
-        cdef uint64_t first, each
+        cdef uint64_t first, count, each
         cdef size_t most = 0
+        tick = min(tick, LAST_TICK)
         if tick <= self.turned:
             return 0
-        first = max(self.turned + 1, tick - min(tick, <uint64_t>(SLOTS - 1)))
-        for each in range(first, tick + 1):
+        count = min(tick - self.turned, <uint64_t>SLOTS)
+        first = tick - count + 1
+        for each in range(first, first + count):
             most += self.slots[each & (SLOTS - 1)].held
         make_room(&self.due, most)  # first of all: a half collected slot could not be told
-        for each in range(first, tick + 1):
+        for each in range(first, first + count):
             if self.slots[each & (SLOTS - 1)].held:
                 self.collect_slot(&self.slots[each & (SLOTS - 1)], tick)
         self.turned = tick

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -119,6 +120,39 @@ def test_pings_and_pongs_of_the_application_stay_its_own(net: Net) -> None:
     net.until(lambda: len(handler.named("pong")) == 2)
     assert handler.named("pong") == [("pong", b"mine"), ("pong", b"unasked")]
     assert ws.round_trip_seconds
+
+
+def test_a_pong_behind_a_slow_message_does_not_end_the_watch(net: Net) -> None:
+    """The next ping is overdue when the pong is seen: it was read at the beginning of the turn."""
+
+    class Slow(Recorder):
+        def on_message(self, ws: Any, message: Any) -> None:
+            time.sleep(0.4)
+
+    handler = Slow()
+    peer, ws = net.open(handler, dead_after_seconds=5, ping_interval_seconds=0.2, ping_jitter=0)
+    net.until(lambda: pings(peer))
+    peer.send(text("work") + frame(PONG, pings(peer)[-1], key=KEY))
+    seen = len(pings(peer))
+    net.until(lambda: len(pings(peer)) > seen)
+    assert ws.ready_state is State.OPEN
+
+
+def test_pongs_do_not_put_off_the_idle_close(net: Net) -> None:
+    """One may come when the time is over, and the tick that closes is yet to come."""
+    handler = Recorder()
+    peer, ws = net.open(
+        handler, dead_after_seconds=5, ping_interval_seconds=0.2, ping_jitter=0, idle_seconds=0.53
+    )
+    net.until(lambda: pings(peer))
+
+    def ended_or_answered() -> bool:
+        if not ws.settings.stats["idle_closed"]:
+            answer(peer, pings(peer)[-1])
+        return bool(ws.settings.stats["idle_closed"])
+
+    net.until(ended_or_answered)
+    net.until(lambda: peer.frames[-1] == (CLOSE, (1000).to_bytes(2, "big") + b"idle"))
 
 
 @pytest.mark.parametrize("off", [0, None])

@@ -14,6 +14,9 @@ pytest.importorskip("numpy")
 pytest.importorskip("websockets")
 pytest.importorskip("wsfast.loadgen.worker")
 
+from websockets.frames import Opcode  # noqa: E402
+from websockets.http11 import Request  # noqa: E402
+
 from lying_servers import Corrupts, Keeps, Leaves, Resets, Server, Waits, measure  # noqa: E402
 from wsfast.loadgen.sendbatch import SendBatch  # noqa: E402
 
@@ -102,6 +105,61 @@ def test_connections_that_break(batches, server):
     assert sum(results.server_errors[kind] for kind in ("reset", "closed_1006")) == 20
     assert set(results.server_errors) <= {"reset", "closed_1006", "unanswered"}
     assert not results.generator_errors
+
+
+def test_a_close_is_not_overtaken_by_the_end(batches):
+    """Who breaks the protocol hears why, behind what its last answer was followed by."""
+
+    class Breaks(Server):
+        after = b""
+
+        def answer(self, protocol, frame, writer):
+            super().answer(protocol, frame, writer)
+            for chunk in protocol.data_to_send():
+                writer.write(chunk)
+            writer.write(b"\xc1\x01x")  # RSV1 without an extension
+            self.answer = self.note
+
+        def note(self, protocol, frame, writer):
+            self.after += b"message,"
+
+        def handle(self, protocol, event, writer):
+            if not isinstance(event, Request) and event.opcode is Opcode.CLOSE:
+                self.after += b"close %d" % int.from_bytes(event.data[:2], "big")
+            super().handle(protocol, event, writer)
+
+    server = Breaks()
+    results = measure(
+        server, connections=1, in_flight=1, messages=10, seconds=1.0, drain_seconds=1.0
+    )
+    assert results.server_errors["violation_1002"] == 1
+    assert server.after == b"message,close 1002"
+
+
+def test_several_turns_of_one_connection_keep_their_order(batches):
+    """After a time to think several of its messages may be due at the same time."""
+    server = Sleeps()
+    results = measure(
+        server,
+        connections=1,
+        in_flight=200,
+        size=1900,
+        messages=3000,
+        seconds=60.0,
+        think_seconds=0.005,
+    )
+    assert server.slept.is_set()
+    assert results.counts["received"] == 3000
+    assert not results.server_errors
+
+
+@pytest.mark.parametrize("warmup", [0.1, 0.217])
+def test_the_window_begins_when_the_warm_up_ends(batches, warmup):
+    results = measure(
+        Server(), connections=20, messages=None, seconds=0.3, warmup_seconds=warmup, in_flight=1
+    )
+    late = results.counts["window_sent"] - results.counts["measured"]
+    assert abs(late) <= 20 + 0.03 * results.counts["measured"]
 
 
 def test_connections_that_come_back(batches):

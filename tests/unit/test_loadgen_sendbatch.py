@@ -142,6 +142,9 @@ def test_too_much_is_refused_and_nothing_leaves(pairs):
         batch.send([(0, b"x")] * 17)
     with pytest.raises(ValueError, match="2049 bytes exceeds 2048"):
         batch.send([(0, b"x"), (1, b"y" * 2049)])
+    for number in (-1, 1 << 31):
+        with pytest.raises(ValueError, match=f"{number} is not 0 to"):
+            batch.send([(0, b"x"), (number, b"y")])
     pairs[0][1].setblocking(False)
     with pytest.raises(BlockingIOError):
         pairs[0][1].recv(10)

@@ -194,6 +194,27 @@ def test_large_ticks_give_their_memory_back() -> None:
     assert resident_bytes() - before < 8 << 20  # if each slot kept its own it would be 32 MB
 
 
+@pytest.mark.skipif(SANITIZED, reason="ASan keeps what is freed")
+def test_slots_that_are_left_give_their_memory_back() -> None:
+    wheel, timed = turned_wheel(), [Timed() for _ in range(1 << 14)]
+    before = resident_bytes()
+    for tick in range(START + 1, START + 401):
+        for each in timed:
+            wheel.set_deadline(each, tick)
+    assert resident_bytes() - before < 8 << 20  # if each slot kept its own it would be 51 MB
+
+
+def test_the_end_of_time() -> None:
+    wheel, timed, last = turned_wheel(), Timed(), Timed()
+    wheel.set_deadline(last, 2**64 - 2)
+    wheel.set_deadline(timed, 2**64 - 1)  # as the one before
+    assert wheel.advance(2**64 - 3) == []
+    assert wheel.advance(2**64 - 1) == [last, timed]
+    wheel.set_deadline(timed, 5)
+    wheel.clear_deadline(timed)
+    assert wheel.advance(2**64 - 1) == []
+
+
 def test_none_is_refused() -> None:
     with pytest.raises(TypeError):
         Wheel().set_deadline(None, 1)  # type: ignore[arg-type]

@@ -241,7 +241,7 @@ cdef class EchoConnection(ScheduledConnection):
         """What was sent since the last time leaves now: that is the time that counts."""
         if self.admitted and self.echo.outbox.put(self):
             return 0
-        if self.dated != self.sequence:
+        if self.dated != self.sequence and not self.waits:
             self.on_left(clock_ns())
         return Transport.flush_cork(self)
 
@@ -261,7 +261,7 @@ cdef class EchoConnection(ScheduledConnection):
         return 0
 
     cdef int begin_sending(self) except -1:
-        """A turn that no event began: what it sends leaves at once, not with the next batch."""
+        """A turn that no event began: what it sends leaves with it, or with those that follow."""
         if self.echo.schedule is not None:
             return 0
         cdef Stream before = self.loop.turn

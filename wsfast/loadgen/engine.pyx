@@ -327,7 +327,8 @@ cdef class Engine:
             What `EpollSelector.select` returns: the plain files that are ready.
         """
         cdef uint64_t reads, now = clock_ns()
-        cdef uint64_t busy_until = now + BUSY_NS, until = now + <uint64_t>(seconds * 1e9)
+        cdef uint64_t until = now + <uint64_t>(seconds * 1e9)
+        cdef uint64_t busy_until = min(now + BUSY_NS, until)
         while True:
             reads = self.reads
             ready = self.loop.selector.select(<double>(until - min(now, until)) * 1e-9)

@@ -9,6 +9,7 @@ from wsfast.selector cimport Stream
 
 cdef class Departing(LoadConnection):
     cdef bint admitted                    # the outbox takes what it sends
+    cdef bint waits                       # ... and has a message of it
 
     # What was put left at that time, by clock_ns(); for subclasses.
     cdef int on_left(self, uint64_t when) except -1

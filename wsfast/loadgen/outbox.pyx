@@ -5,7 +5,8 @@
 
 A connection is admitted when it is open, and dismissed when its socket was closed: until then the
 batch holds the file, so the peer would see no end. Who is admitted puts in what it has in the
-loop's cork. The box leaves when it is full, and at the end of the turn.
+loop's cork, but for large messages and a Close, which leave at once, behind what waits. The box
+leaves when it is full, when one comes a second time, and at the end of the turn.
 
 The time at which a message left is not that of the system call: the sends of a batch are made one
 behind the other, and each takes about as long, so its time is put between begin and end of the
@@ -68,17 +69,18 @@ cdef class Outbox(Stream):
 
     cdef bint put(self, Departing connection) except -1:
         cdef Buffer cork = connection.loop.cork
-        if not cork.end:
-            return False
-        if cork.end > MESSAGE_BYTES:
+        cdef bint alone = cork.end > MESSAGE_BYTES or connection.connection.close_sent
+        if alone or (connection.waits and cork.end):  # the sends of a batch know no order
             self.leave()
             if connection.queue is not None:  # some of what left was refused, and goes first
                 connection.enqueue(cork.data, cork.end)
                 cork.end = 0
+        if alone or not cork.end:
             return False
+        self.waiting.append(connection)
         self.batch.add(connection.slot, cork.data, cork.end)
         cork.end = 0
-        self.waiting.append(connection)
+        connection.waits = True
         if self.batch.count == BATCH_MESSAGES:
             self.leave()
         else:
@@ -98,6 +100,8 @@ cdef class Outbox(Stream):
         if not count:
             return 0
         self.waiting = []
+        for connection in waiting:
+            connection.waits = False
         begun = clock_ns()
         batch.submit()
         took = clock_ns() - begun

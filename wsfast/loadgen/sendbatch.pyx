@@ -1,6 +1,6 @@
 # cython: language_level=3, freethreading_compatible=True, boundscheck=False, wraparound=False
 # (the caller keeps count and sizes within their limits; one thread owns a batch)
-"""Messages of several sockets that leave with one system call, by io_uring (Linux 6.1).
+"""Messages of several sockets that leave with one system call, by io_uring (Linux 6.6).
 
 A load generator spends nine tenths of its time in the kernel, and most of that in send(). The
 sends of a batch share one way into the kernel and back, find each other's instructions in the
@@ -36,6 +36,9 @@ cdef extern from *:
     #endif
     #endif
     #ifdef IORING_SETUP_DEFER_TASKRUN
+    #ifndef IORING_SETUP_NO_SQARRAY  /* Linux 6.6; from 6.4 on a file leaves the table at once */
+    #define IORING_SETUP_NO_SQARRAY (1U << 16)
+    #endif
 
     typedef struct {
         int fd;
@@ -72,13 +75,13 @@ cdef extern from *:
             errno = ENOMEM;
             return NULL;
         }
-        params.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN;
+        params.flags =
+            IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_NO_SQARRAY;
         ring->fd = (int)syscall(__NR_io_uring_setup, messages, &params);
         if (ring->fd < 0) error = errno;
         if (!error) {
-            size_t sq = params.sq_off.array + params.sq_entries * sizeof(unsigned);
-            size_t cq = params.cq_off.cqes + params.cq_entries * sizeof(struct io_uring_cqe);
-            ring->rings_size = sq > cq ? sq : cq;  /* one mapping holds both: Linux 5.4 */
+            ring->rings_size =
+                params.cq_off.cqes + params.cq_entries * sizeof(struct io_uring_cqe);
             ring->sqes_size = params.sq_entries * sizeof(struct io_uring_sqe);
             ring->rings = ws_ring_map(ring->fd, ring->rings_size, IORING_OFF_SQ_RING);
             ring->sqes = ws_ring_map(ring->fd, ring->sqes_size, IORING_OFF_SQES);
@@ -96,7 +99,6 @@ cdef extern from *:
             return NULL;
         }
         char *base = ring->rings;
-        unsigned *array = (unsigned *)(base + params.sq_off.array);
         ring->sq_head = (unsigned *)(base + params.sq_off.head);
         ring->sq_tail = (unsigned *)(base + params.sq_off.tail);
         ring->cq_head = (unsigned *)(base + params.cq_off.head);
@@ -104,7 +106,6 @@ cdef extern from *:
         ring->cqes = (struct io_uring_cqe *)(base + params.cq_off.cqes);
         ring->sq_mask = params.sq_entries - 1;
         ring->cq_mask = params.cq_entries - 1;
-        for (unsigned i = 0; i < params.sq_entries; i++) array[i] = i;
         return ring;
     }
 
@@ -186,7 +187,7 @@ cdef class SendBatch:
         sockets: how many the table has room for, 1 to the limit of descriptors.
 
     Raises:
-        OSError: the system has no io_uring that can do this (older than Linux 6.1), forbids it,
+        OSError: the system has no io_uring that can do this (older than Linux 6.6), forbids it,
             as containers often do, or has no descriptor left.
         ValueError: there is no room for a socket.
     """
@@ -247,12 +248,15 @@ cdef class SendBatch:
             For each how many bytes the kernel took, or minus an errno.
 
         Raises:
-            ValueError: they are more than a batch holds, or one is too long for it.
+            ValueError: they are more than a batch holds, one is too long for it, or a number is
+                negative.
         """
         cdef bytes message
         if len(messages) > BATCH_MESSAGES:
             raise ValueError(f"{len(messages)} messages are more than {BATCH_MESSAGES}")
-        for _, message in messages:
+        for number, message in messages:
+            if not 0 <= number < 1 << 31:
+                raise ValueError(f"the number {number} is not 0 to {(1 << 31) - 1}")
             if len(message) > MESSAGE_BYTES:
                 raise ValueError(f"a message of {len(message)} bytes exceeds {MESSAGE_BYTES}")
         for number, message in messages:
