@@ -221,8 +221,20 @@ def differs(name: str, case: Case, found: list[Any]) -> str:
     events, _ = ours(case._replace(limits=(("max_message_bytes", (1 << 62) - 1),)))
     if reference.broken == "close code":  # with a bad reason, too, either code is right
         found = [("closed", 1002) if each == ("closed", 1007) else each for each in found]
+    if name == "wsproto" and ends_in_surrogate(reference):
+        found = [*found[: len(events) - 1], *events[-1:]]  # what came before agrees, or not
     waits = reference.broken and found == events[:-1]  # it judges a frame when all of it is there
     return "" if events == found or waits else f"events {events}, {name} {found}"
+
+
+def ends_in_surrogate(reference: ReferenceReceiver) -> bool:
+    """Whether text was broken by the second byte of a surrogate (ED A0 to ED BF).
+
+    CPython's incremental decoder, which wsproto uses, waits for the third byte before it says so:
+    until then anything else may come, and break another rule.
+    """
+    text = bytes(reference.message or b"") + bytes(reference.payload)
+    return reference.broken == "text" and text[-2:-1] == b"\xed" and text[-1] >= 0xA0
 
 
 def installed() -> dict[str, Check]:

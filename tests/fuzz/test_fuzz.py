@@ -77,6 +77,24 @@ def test_a_planted_bug_is_found_and_shrunk(fuzzer, monkeypatch):
     assert fuzzer.golden_case(failed).startswith(f"```{failed.role.name.lower()}\n< 89 ")
 
 
+@pytest.mark.parametrize("between", ["", "89 00", "00 00", "89 00 00 01 61"])
+def test_half_a_surrogate_is_judged_late_by_cpython(fuzzer, between):
+    """We fail at its second byte; wsproto waits for the third, and may see another fault first."""
+    stream = bytes.fromhex(f"01 08 e2 82 ac e2 82 96 ed ac {between} a4 00")
+    assert fuzzer.check(fuzzer.Case(Role.CLIENT, stream, (), ())) == ""
+
+
+@pytest.mark.parametrize("tail", ["e2 28", "ff 41", "ed 41"])
+def test_other_faults_of_text_are_judged_at_once(fuzzer, tail):
+    stream = bytes.fromhex(f"01 03 41 {tail}")
+    case = fuzzer.Case(Role.CLIENT, stream, (), ())
+    assert fuzzer.check(case) == ""
+    reference = fuzzer.ReferenceReceiver(Role.CLIENT)
+    reference.feed(stream)
+    assert reference.broken == "text"
+    assert not fuzzer.ends_in_surrogate(reference)
+
+
 def test_an_oracle_that_raises_is_a_finding(fuzzer, monkeypatch):
     def broken(case):
         raise ZeroDivisionError("of the oracle")
