@@ -108,7 +108,6 @@ cdef Py_ssize_t refused(int fd, int error, size_t size) noexcept nogil:
 
 
 cdef inline Py_ssize_t taken(int fd, Py_ssize_t sent, size_t size) noexcept nogil:
-    """How many bytes the kernel took."""
     return sent if sent >= 0 else refused(fd, errno, size)
 
 
