@@ -11,10 +11,8 @@ rule of the user's (wsfast.loadgen.reply): it names the message that a reply ans
 foreign.
 
 The clock is read behind each read, for all answers that it brought, and in front of each write,
-for all messages that leave with it. Nothing between makes a Python object. All that is ready is
-read before anything is written: an answer does not wait, with its time running, for the messages
-of other connections; and a server that sleeps is woken once for all of them, which on a virtual
-machine costs the one who wakes it more than two messages.
+for all messages that leave with it. Nothing between makes a Python object. In a closed loop what
+follows an answer leaves through wsfast.loadgen.outbox, if the system has what that takes.
 
 Open loop (see wsfast.loadgen.scheduled): latency counts from the time when a message was due
 (intended) and from when it left (actual): where we were late, only the first is what a user would
