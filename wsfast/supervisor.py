@@ -424,13 +424,13 @@ class Supervisor:
             self._stop()
             return
         seconds = backoff_seconds(place.failures)
-        _log.warning("%s; another one starts in %.1f s", how, seconds)
         place.due = time.monotonic() + seconds
         if seconds > _LONGEST_QUEUE_SECONDS and self._is_alone(place):
             place.deaf = True  # or the kernel would go on to queue connections for nobody
             for each in place.sockets:
                 with contextlib.suppress(OSError):  # not every system can do that
                     each.shutdown(socket.SHUT_RD)
+        _log.warning("%s; another one starts in %.1f s", how, seconds)
 
     def _is_alone(self, place: _Place) -> bool:
         """Whether its sockets are nobody else's, and other places listen on the same port."""
