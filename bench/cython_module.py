@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from pathlib import Path
 from types import ModuleType
 
@@ -47,13 +48,16 @@ def load(source: Path) -> ModuleType:
     newest = max(path.stat().st_mtime for path in [source, *PACKAGE.rglob("*.pxd")])
     if not built.exists() or built.stat().st_mtime < newest:
         paths = [str(PACKAGE.parent), os.environ.get("PYTHONPATH", "")]
-        subprocess.run(
-            [sys.executable, "-c", RECIPE, source.name, str(TARGET)],
-            cwd=source.parent,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
-            check=True,
-            timeout=300,
-        )
+        TARGET.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=TARGET) as directory:  # others may be at it, too
+            subprocess.run(
+                [sys.executable, "-c", RECIPE, source.name, directory],
+                cwd=source.parent,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+                check=True,
+                timeout=300,
+            )
+            Path(directory, built.name).replace(built)
     spec = importlib.util.spec_from_file_location(source.stem, built)
     assert spec is not None
     assert spec.loader is not None

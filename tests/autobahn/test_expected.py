@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from beside import beside
+
 HERE = Path(__file__).resolve().parent
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The module run.py, which is a program and finds its neighbours beside itself."""
-    monkeypatch.syspath_prepend(str(HERE))
-    return __import__("run")
+def run() -> Iterator[ModuleType]:
+    with beside(HERE, "run") as module:
+        yield module
 
 
 def test_every_case_is_ok_but_the_informational(run: ModuleType) -> None:

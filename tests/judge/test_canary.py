@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from beside import beside
 from wsfast.speedups.library import Library
 from wsfast.speedups.registry import LIBRARIES
 from wsfast.speedups.target import Part, Slot, Target
@@ -20,15 +22,14 @@ SOURCE = "def mask(data, key):\n    return data + key\n"
 
 
 @pytest.fixture
-def canary(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The module canary.py, which finds its neighbours beside itself."""
-    monkeypatch.syspath_prepend(str(HERE))
-    return __import__("canary")
+def canary() -> Iterator[ModuleType]:
+    with beside(HERE, "canary") as module:
+        yield module
 
 
 @pytest.fixture
 def probe(canary: ModuleType) -> Any:
-    return __import__("probe")
+    return importlib.import_module("probe")
 
 
 @pytest.fixture

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
+import importlib
 import json
 import os
 import sys
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
+from beside import beside
 from wsfast.speedups.registry import LIBRARIES
 
 HERE = Path(__file__).resolve().parent
@@ -42,10 +44,9 @@ FAST = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
 
 @pytest.fixture
-def judging(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The module judging.py, which finds its neighbours beside itself."""
-    monkeypatch.syspath_prepend(str(HERE))
-    return __import__("judging")
+def judging() -> Iterator[ModuleType]:
+    with beside(HERE, "judging") as module:
+        yield module
 
 
 @pytest.fixture
@@ -55,12 +56,7 @@ def venvs(judging: ModuleType) -> Any:
 
 @pytest.fixture
 def program(judging: ModuleType) -> ModuleType:
-    """The program run.py; other directories have one of that name too."""
-    spec = importlib.util.spec_from_file_location("judge_run", HERE / "run.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module("run")
 
 
 @pytest.fixture

@@ -6,10 +6,13 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from beside import beside
 
 HERE = Path(__file__).resolve().parent
 
@@ -60,10 +63,9 @@ OUTCOMES = {
 
 
 @pytest.fixture
-def outcomes(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The module: run.py and its neighbours find each other beside themselves."""
-    monkeypatch.syspath_prepend(str(HERE))
-    return __import__("outcomes")
+def outcomes() -> Iterator[ModuleType]:
+    with beside(HERE, "outcomes") as module:
+        yield module
 
 
 def run_suite(directory: Path, only: list[str] | None = None, **variables: str) -> Path:
