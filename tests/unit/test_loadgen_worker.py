@@ -148,6 +148,18 @@ def test_a_stop_that_comes_with_the_plan(silent_port):
     assert events[-1]["result"]["errors"] == {"server": {}, "generator": {}}
 
 
+def test_the_process_has_one_thread(silent_port):
+    """Or every system call would cost more; the first report comes when all is imported."""
+    plan = plan_for(silent_port, connections=1, connect_seconds=60.0)
+    with start_process() as process:
+        process.stdin.write(json.dumps(plan.to_dict()).encode() + b"\n")
+        process.stdin.flush()
+        assert process.stdout.readline()
+        assert len(os.listdir(f"/proc/{process.pid}/task")) == 1
+        process.communicate(timeout=30)
+    assert process.returncode == 0
+
+
 def test_a_process_without_a_plan_ends():
     with start_process() as process:
         out, err = process.communicate(b"", timeout=30)

@@ -82,10 +82,14 @@ def merged(rows: tuple[dict[str, Any], ...]) -> dict[str, Any]:
 
 
 def worker_environment() -> dict[str, str]:
-    """The environment of a worker: it must find the same wsfast as we did."""
+    """The environment of a worker: it must find the same wsfast as we did, and has one thread.
+
+    Numpy's OpenBLAS would start one more for every CPU, which spin at first; and to a process with
+    several threads every system call on a socket costs more, as they share the descriptors.
+    """
     root = str(Path(__file__).resolve().parents[2])
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OPENBLAS_NUM_THREADS": "1"}
 
 
 class Coordinator:

@@ -17,6 +17,7 @@ Where the system has no io_uring, or with WSFAST_IO_URING=0 in the environment, 
 and each connection sends by itself.
 """
 
+from cpython.list cimport PyList_GET_ITEM
 from libc.stdint cimport uint32_t, uint64_t
 
 from wsfast.buffer cimport Buffer
@@ -53,7 +54,7 @@ cdef class Outbox(Stream):
     """The messages of one loop; `open_outbox` makes it."""
 
     def __cinit__(self):
-        self.waiting = []
+        self.waiting = [None] * BATCH_MESSAGES
 
     cdef void admit(self, Departing connection) noexcept:
         try:
@@ -77,7 +78,7 @@ cdef class Outbox(Stream):
                 cork.end = 0
         if alone or not cork.end:
             return False
-        self.waiting.append(connection)
+        self.waiting[self.batch.count] = connection
         self.batch.add(connection.slot, cork.data, cork.end)
         cork.end = 0
         connection.waits = True
@@ -93,21 +94,18 @@ cdef class Outbox(Stream):
     cdef int leave(self) except -1:
         cdef SendBatch batch = self.batch
         cdef Departing connection
-        cdef list waiting = self.waiting
         cdef uint64_t begun, took
         cdef uint32_t i, size, count = batch.count
         cdef Py_ssize_t sent
         if not count:
             return 0
-        self.waiting = []
-        for connection in waiting:
-            connection.waits = False
         begun = clock_ns()
         batch.submit()
         took = clock_ns() - begun
         batch.clear()
         for i in range(count):
-            connection = waiting[i]
+            connection = <Departing>PyList_GET_ITEM(self.waiting, i)
+            connection.waits = False
             connection.on_left(begun + took * i // count)
             if connection.fd >= 0:
                 size = batch.begins[i + 1] - batch.begins[i]
