@@ -32,6 +32,7 @@ from wsfast.settings cimport Settings
 from wsfast.timetable cimport DEAD, EXPIRED, HEARTBEAT_BYTES, IDLE, NOTHING, PING_DUE, Due
 from wsfast.transport cimport count_received
 from wsfast.upgrading cimport CONNECTING, DONE, KEPT, OPEN, OPENING, REFUSED
+from wsfast.wheel cimport ws_prefetch
 
 import logging
 
@@ -79,6 +80,9 @@ cdef extern from *:
     bint ws_is_gone(int fd, uint64_t milliseconds) nogil
 
 __all__ = ["Endpoint"]
+
+cdef enum:
+    CONNECTION_BYTES = 192        # of an EndpointConnection
 
 cdef double LINGER_SECONDS = 2.0  # how long a failed connection is drained
 cdef int NORMAL_CLOSURE = CloseCode.NORMAL_CLOSURE
@@ -170,6 +174,7 @@ cdef class Endpoint(Messaging):
         if not events & (READABLE | HANGUP) or not self.interest & READABLE:
             return 0
         incoming = self.loop.receive_buffer()
+        ws_prefetch(<void *>self.connection, CONNECTION_BYTES)  # while the kernel is at work
         size = self.receive(incoming)
         if size <= 0:
             return self.on_no_bytes(size)

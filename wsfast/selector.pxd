@@ -1,6 +1,6 @@
 """The loop: epoll, timers, deferred close. Knows no WebSocket."""
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from wsfast.files cimport FileRegistry
 from wsfast.poller cimport EDGE, HANGUP, READABLE, WRITABLE, Poller
@@ -63,6 +63,9 @@ cdef class EpollSelector(FileRegistry):
     # start of the next one (which then does not block), or by flush(). Not called if the stream
     # was removed by then.
     cdef int at_turn_end(self, Stream stream) except -1
+
+    # select(timeout), for the longest wait in nanoseconds; -1: for ever.
+    cdef list serve(self, int64_t timeout_ns)
 
     # private
     cdef int detach(self, Stream stream) except -1

@@ -37,7 +37,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 
 from wsfast.files cimport FileRegistry
 from wsfast.poller cimport EDGE, READABLE, TAG_BITS, WRITABLE, Poller, clock_ns, open_poller
-from wsfast.wheel cimport TICK_NS, Timed, Wheel, ws_prefetch
+from wsfast.wheel cimport FETCHED_BYTES, TICK_NS, Timed, Wheel, ws_prefetch
 
 from abc import ABCMeta
 from collections import deque
@@ -281,9 +281,8 @@ cdef class EpollSelector(FileRegistry):
         """Wait for events, call the streams that are ready, return what concerns plain files.
 
         Args:
-            timeout: the longest wait in seconds. None waits until something happens; zero or less
-                does not wait. A signal whose handler does not raise does not end the wait; a
-                handler that wants that calls `wakeup()`.
+            timeout: the longest wait in seconds; zero or less does not wait, None for ever. A
+                signal whose handler does not raise does not end the wait, but `wakeup()` does.
 
         Returns:
             A list of (SelectorKey, events) of the file objects that are ready. It is empty after
@@ -294,7 +293,9 @@ cdef class EpollSelector(FileRegistry):
             RuntimeError: called from inside one of its own callbacks.
             Exception: whatever a callback raised.
         """
-        cdef int64_t timeout_ns = to_nanoseconds(timeout)
+        return self.serve(to_nanoseconds(timeout))
+
+    cdef list serve(self, int64_t timeout_ns):
         cdef int count
         self.check_open()
         if self.selecting or self.dispatching:
@@ -339,7 +340,9 @@ cdef class EpollSelector(FileRegistry):
         try:
             while next < count:
                 if next + AHEAD < count and not poller.ready[next + AHEAD].data & TAG_BITS:
-                    ws_prefetch(<void *><uintptr_t>poller.ready[next + AHEAD].data)
+                    ws_prefetch(
+                        <void *><uintptr_t>poller.ready[next + AHEAD].data, FETCHED_BYTES
+                    )
                 if not poller.ready[next].data & TAG_BITS:
                     stream = <Stream><void *><uintptr_t>poller.ready[next].data
                     if stream.selector is self:

@@ -4,21 +4,21 @@ from libc.stdint cimport uint32_t, uint64_t
 
 cdef extern from *:
     """
-    /* Has the memory of an object fetched into the cache, without waiting for it: six cache lines,
-       which is an endpoint or a little more. */
-    static inline void ws_prefetch(const void *object) {
+    /* Has memory fetched into the cache, by lines of 64 bytes, without waiting for it. */
+    static inline void ws_prefetch(const void *memory, int size) {
     #ifdef __GNUC__
-        for (int offset = 0; offset < 6 * 64; offset += 64) {
-            __builtin_prefetch((const char *)object + offset);
+        for (int offset = 0; offset < size; offset += 64) {
+            __builtin_prefetch((const char *)memory + offset);
         }
     #else
-        (void)object;
+        (void)memory, (void)size;
     #endif
     }
     """
-    void ws_prefetch(const void *object) noexcept nogil
+    void ws_prefetch(const void *memory, int size) noexcept nogil
 
 cdef enum:
+    FETCHED_BYTES = 448             # of an object before its turn: an endpoint, or a bit more
     TICK_NS = 62500000              # one tick, in nanoseconds: 1/16 s
     SLOTS = 512                     # ticks in one round of the wheel: 32 s; a power of two
 

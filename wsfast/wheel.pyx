@@ -176,7 +176,7 @@ cdef class Wheel:
         cdef Timed timed
         while due.begin < due.end:
             if due.end - due.begin > AHEAD and due.timed[due.begin + AHEAD] != NULL:
-                ws_prefetch(due.timed[due.begin + AHEAD])
+                ws_prefetch(due.timed[due.begin + AHEAD], FETCHED_BYTES)
             due.begin += 1
             if due.timed[due.begin - 1] != NULL:
                 timed = <Timed>due.timed[due.begin - 1]

@@ -77,4 +77,5 @@ cdef class EchoEngine(ScheduledEngine):
     cdef uint64_t duplicate       # answers to a message that was answered before
     cdef uint64_t unexpected      # messages while none was under way
 
+    cdef uint64_t outstanding_messages(self) noexcept     # sent, and not yet accounted for
     cdef int record(self, Sent *entry) except -1          # it took until now

@@ -30,6 +30,7 @@ from libc.stdint cimport UINT64_MAX, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
+from wsfast.buffer cimport Buffer
 from wsfast.loadgen.engine cimport LoadConnection, clock_ns
 from wsfast.loadgen.histogram cimport Histogram
 from wsfast.loadgen.outbox cimport open_outbox
@@ -42,6 +43,7 @@ from wsfast.loop cimport Loop
 from wsfast.selector cimport Stream
 from wsfast.settings cimport Settings
 from wsfast.transport cimport Transport
+from wsfast.wheel cimport ws_prefetch
 
 from wsfast.limits import Limits
 from wsfast.loadgen.plan import MAX_IN_FLIGHT, content_of
@@ -77,6 +79,10 @@ cdef class EchoConnection(ScheduledConnection):
         return ScheduledConnection.on_detached(self)
 
     # --- answers -------------------------------------------------------------------------------
+
+    cdef Py_ssize_t receive(self, Buffer incoming) except? -1:
+        ws_prefetch(&self.ring[self.expected & self.ring_mask], sizeof(Sent))
+        return ScheduledConnection.receive(self, incoming)
 
     cdef bint is_answer(
         self, int opcode, const uint8_t *payload, size_t size, uint32_t sequence
@@ -396,11 +402,13 @@ cdef class EchoEngine(ScheduledEngine):
 
     @property
     def outstanding(self):
-        return self.sent - self.received - self.lost - self.unanswered
+        return self.outstanding_messages()
 
-    @property
-    def exhausted(self):
-        return self.budget <= 0 and self.outstanding == 0
+    cdef bint is_exhausted(self) noexcept:
+        return self.budget <= 0 and self.outstanding_messages() == 0
+
+    cdef uint64_t outstanding_messages(self) noexcept:
+        return self.sent - self.received - self.lost - self.unanswered
 
     @property
     def batches(self):

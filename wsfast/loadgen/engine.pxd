@@ -76,6 +76,7 @@ cdef class Engine:
     cdef uint64_t reads           # from sockets
 
     cdef LoadConnection new_connection(self)      # of the mode's class
+    cdef bint is_exhausted(self) noexcept         # nothing of the plan is left to do
     cdef Settings make_settings(self)     # limits and deadlines that follow from the plan
     cdef int open_socket(self, object index) except -1    # a descriptor on its way to the target
     cdef int count_error(self, object cause) except -1    # unless settled

@@ -9,7 +9,7 @@ both classes here. Whatever fails is counted by its kind, never raised.
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.errno cimport EAGAIN, EINTR
 from libc.errno cimport errno as last_errno
-from libc.stdint cimport UINT64_MAX, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport UINT64_MAX, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp
 
 from wsfast.buffer cimport Buffer
@@ -328,12 +328,13 @@ cdef class Engine:
         """
         cdef uint64_t reads, now = clock_ns()
         cdef uint64_t until = now + <uint64_t>(seconds * 1e9)
+        cdef list ready
         cdef uint64_t busy_until = min(now + BUSY_NS, until)
         while True:
             reads = self.reads
-            ready = self.loop.selector.select(<double>(until - min(now, until)) * 1e-9)
+            ready = self.loop.selector.serve(<int64_t>(until - min(now, until)))
             now = clock_ns()
-            if ready or self.reads == reads or now >= busy_until or self.exhausted:
+            if ready or self.reads == reads or now >= busy_until or self.is_exhausted():
                 return ready
 
     def reconnect_some(self, count):
@@ -399,6 +400,9 @@ cdef class Engine:
     @property
     def exhausted(self):
         """Whether nothing of the plan is left to do."""
+        return self.is_exhausted()
+
+    cdef bint is_exhausted(self) noexcept:
         return False
 
     @property
@@ -417,7 +421,7 @@ cdef class Engine:
             and never later than planned.
         """
         self.sending = False
-        ended = self.last_answer if self.exhausted else now_ns
+        ended = self.last_answer if self.is_exhausted() else now_ns
         self.deadline = min(self.deadline, ended)
         return self.deadline
 
