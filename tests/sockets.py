@@ -52,6 +52,9 @@ READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 #: The longest wait for anything here; a busy machine may take a while.
 SECONDS = 30.0
 
+#: Deadlines that no pause of the machine passes, for what does not end by one.
+PATIENT = {"opening_seconds": SECONDS, "closing_seconds": SECONDS}
+
 #: Under make asan memory is not given back at once, and its size says nothing.
 SANITIZED = bool(os.environ.get("WSFAST_SANITIZE"))
 
@@ -297,8 +300,8 @@ class Net:
             self.loop.selector.select(0)
 
     def server(self, handler: object, **options: Any) -> Server:
-        """A server on a free port of the loopback, with short deadlines."""
-        options = with_limits({"closing_seconds": 0.5, **options})
+        """A server on a free port of the loopback; its deadlines are long, if none are given."""
+        options = with_limits({**PATIENT, **options})
         server = Server(handler, "127.0.0.1", 0, loop=self.loop, **options)
         self.servers.append(server)
         return server
@@ -309,7 +312,8 @@ class Net:
 
     def client(self, server: Server, handler: object, **options: Any) -> Endpoint:
         """Our own client on the same loop; not yet open."""
-        ws = connect(self.url(server), handler, loop=self.loop, **with_limits(options))
+        options = with_limits({**PATIENT, **options})
+        ws = connect(self.url(server), handler, loop=self.loop, **options)
         self.clients.append(ws)
         return ws
 
@@ -354,7 +358,7 @@ class Net:
         for ws in self.clients:
             ws.disconnect()
         for server in self.servers:
-            server.close()
+            server.close(limit_seconds=0.5)
         for listening in self.listening:
             listening.close()
         self.loop.close()

@@ -259,6 +259,8 @@ def test_pages_of_a_server_that_drains(net: Net, method: str) -> None:
     assert b"\r\nRetry-After: 5\r\n" in heads["/healthz"]
     peer.send(request_head())
     assert peer.take_head().startswith(b"HTTP/1.1 101 ")
+    net.until(lambda: peer.frames)
+    peer.send(goodbye(1012))
     peer.expect_close(1012)
     keeper.close()
 

@@ -125,7 +125,7 @@ def test_the_blocking_form_waits_for_no_timer(net: Net) -> None:
 
 
 def test_a_second_drain_is_refused_and_the_blocking_close_joins(net: Net) -> None:
-    server, [peer] = connected(net, 1)
+    server, [peer] = connected(net, 1, closing_seconds=0.1)
     server.drain(close_code=1012)
     with pytest.raises(RuntimeError, match="draining already"):
         server.drain()

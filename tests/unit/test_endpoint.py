@@ -393,4 +393,4 @@ def test_a_failed_peer_that_does_not_leave_is_cut(net: Net) -> None:
     peer.send(frame(TEXT, b"", key=None))
     net.until(lambda: peer.ended)  # we have shut down for writing
     assert net.servers[0].connections == 1
-    net.until(lambda: not net.servers[0].connections, 5)
+    net.until(lambda: not net.servers[0].connections)

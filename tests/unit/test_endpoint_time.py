@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from sockets import MORE_THAN_THE_KERNEL_TAKES, Net, Peer, Recorder, goodbye, network, text
+from sockets import (
+    MORE_THAN_THE_KERNEL_TAKES,
+    SECONDS,
+    Net,
+    Peer,
+    Recorder,
+    goodbye,
+    network,
+    text,
+)
 from wire import BINARY, CLOSE, KEY, PING, PONG, TEXT, frame
 from wsfast.client import connect
 from wsfast.endpoint import Endpoint
@@ -34,18 +44,23 @@ def answer(peer: Peer, ping: bytes) -> None:
     peer.send(frame(PONG, ping, key=KEY))
 
 
+def longest_pause(moments: list[float]) -> float:
+    """Seconds between two of them: on a busy machine the loop may stand still for a while."""
+    return max(later - earlier for earlier, later in itertools.pairwise(moments))
+
+
 # --- heartbeats --------------------------------------------------------------------------------
 
 
 def test_a_silent_peer_is_pinged_and_lives_if_it_answers(net: Net) -> None:
     handler = Recorder()
-    peer, ws = net.open(handler, dead_after_seconds=5, **OFTEN)
+    peer, ws = net.open(handler, dead_after_seconds=SECONDS, **OFTEN)
     assert ws.round_trip_seconds is None
     for n in range(4):
         net.until(lambda n=n: len(pings(peer)) > n)
         answer(peer, pings(peer)[-1])
     net.until(lambda: ws.round_trip_seconds)
-    assert 0 < ws.round_trip_seconds < 5
+    assert 0 < ws.round_trip_seconds < SECONDS
     assert len(set(pings(peer))) == len(pings(peer)), "each is another"
     assert ws.ready_state is State.OPEN
     assert handler.names() == ["open"], "pongs of heartbeats are not the handler's"
@@ -85,7 +100,7 @@ def test_on_close_of_a_dead_peer_may_do_anything(net: Net) -> None:
 )
 def test_any_bytes_are_a_sign_of_life(net: Net, life: bytes) -> None:
     handler = Recorder()
-    peer, ws = net.open(handler, dead_after_seconds=1, **OFTEN)
+    peer, ws = net.open(handler, dead_after_seconds=SECONDS, **OFTEN)
     net.until(lambda: pings(peer))
     peer.send(life)
     net.until(lambda: len(pings(peer)) == 2)
@@ -96,17 +111,17 @@ def test_any_bytes_are_a_sign_of_life(net: Net, life: bytes) -> None:
 def test_no_ping_while_the_peer_talks(net: Net) -> None:
     handler = Recorder()
     peer, ws = net.open(handler, ping_interval_seconds=1, ping_jitter=0)
-    ticks: list[int] = []
+    said: list[float] = []
 
     def talk() -> None:
         peer.send(text("x"))
-        ticks.append(1)
+        said.append(time.monotonic())
         net.loop.selector.call_later(0.06, talk)
 
     talk()
-    net.until(lambda: len(ticks) > 25)
-    assert not pings(peer)
-    assert ws.settings.stats["pings_sent"] == 0
+    net.until(lambda: len(said) > 25)
+    # A second in which none is read lasts no longer than two of the pauses between them.
+    assert longest_pause(said) >= 0.5 or ws.settings.stats["pings_sent"] == len(pings(peer)) == 0
 
 
 def test_pings_and_pongs_of_the_application_stay_its_own(net: Net) -> None:
@@ -130,7 +145,8 @@ def test_a_pong_behind_a_slow_message_does_not_end_the_watch(net: Net) -> None:
             time.sleep(0.4)
 
     handler = Slow()
-    peer, ws = net.open(handler, dead_after_seconds=5, ping_interval_seconds=0.2, ping_jitter=0)
+    options = {"ping_interval_seconds": 0.2, "ping_jitter": 0}
+    peer, ws = net.open(handler, dead_after_seconds=SECONDS, **options)
     net.until(lambda: pings(peer))
     peer.send(text("work") + frame(PONG, pings(peer)[-1], key=KEY))
     seen = len(pings(peer))
@@ -141,13 +157,11 @@ def test_a_pong_behind_a_slow_message_does_not_end_the_watch(net: Net) -> None:
 def test_pongs_do_not_put_off_the_idle_close(net: Net) -> None:
     """One may come when the time is over, and the tick that closes is yet to come."""
     handler = Recorder()
-    peer, ws = net.open(
-        handler, dead_after_seconds=5, ping_interval_seconds=0.2, ping_jitter=0, idle_seconds=0.53
-    )
-    net.until(lambda: pings(peer))
+    options = {"ping_interval_seconds": 0.2, "ping_jitter": 0, "idle_seconds": 0.53}
+    peer, ws = net.open(handler, dead_after_seconds=SECONDS, **options)
 
     def ended_or_answered() -> bool:
-        if not ws.settings.stats["idle_closed"]:
+        if pings(peer) and not ws.settings.stats["idle_closed"]:
             answer(peer, pings(peer)[-1])
         return bool(ws.settings.stats["idle_closed"])
 
@@ -168,7 +182,7 @@ def test_heartbeats_can_be_off(net: Net, off: Any) -> None:
 @pytest.mark.parametrize("off", [0, None])
 def test_death_can_be_off(net: Net, off: Any) -> None:
     peer, ws = net.open(Recorder(), dead_after_seconds=off, **OFTEN)
-    net.until(lambda: len(pings(peer)) == 4)
+    net.until(lambda: len(pings(peer)) >= 4)
     assert ws.ready_state is State.OPEN
 
 
@@ -210,25 +224,24 @@ def test_a_slow_reader_that_is_paused_lives_while_it_reads(net: Net) -> None:
     peer.reading = False
     peer.update()
     ws.send(MORE_THAN_THE_KERNEL_TAKES)
-    rounds: list[int] = []
+    rounds: list[float] = []
 
     def read_some() -> None:
         for _ in range(64):
             with contextlib.suppress(BlockingIOError):
                 peer.socket.recv(8192)
-        rounds.append(1)
-        if len(rounds) < 12:
+        rounds.append(time.monotonic())
+        if len(rounds) < 20:
             net.loop.selector.call_later(0.06, read_some)
 
     read_some()
-    net.until(lambda: len(rounds) == 12 or handler.closes)
-    assert not handler.closes
+    net.until(lambda: len(rounds) == 20 or handler.closes)
+    assert longest_pause([*rounds, time.monotonic()]) >= 0.4 or not handler.closes
 
 
 def test_heartbeats_end_with_the_closing_handshake(net: Net) -> None:
-    handler = Recorder()
+    handler = Recorder(open=lambda ws: ws.close(1000, "bye"))
     peer, ws = net.open(handler, closing_seconds=0.3, dead_after_seconds=0.06, **OFTEN)
-    ws.close(1000, "bye")
     net.until(lambda: handler.closes)
     assert handler.closes == [(1006, "")], "the closing deadline, not the ping's"
     assert not pings(peer)
@@ -240,11 +253,13 @@ def test_heartbeats_end_with_the_closing_handshake(net: Net) -> None:
 
 def test_an_idle_connection_is_closed_with_1000(net: Net) -> None:
     handler = Recorder()
+    turns = [time.monotonic()]
     peer, ws = net.open(handler, idle_seconds=1, **OFTEN)
     answered = 0
 
     def keep_alive() -> bool:
         nonlocal answered
+        turns.append(time.monotonic())
         while answered < len(pings(peer)):
             answer(peer, pings(peer)[answered])
             answered += 1
@@ -252,7 +267,7 @@ def test_an_idle_connection_is_closed_with_1000(net: Net) -> None:
 
     net.until(keep_alive)
     assert peer.frames[-1] == (CLOSE, (1000).to_bytes(2, "big") + b"idle")
-    assert answered, "pings and pongs are no messages"
+    assert answered or longest_pause(turns) >= 0.5, "pings and pongs are no messages"
     peer.send(goodbye(1000))
     net.until(lambda: handler.closes)
     assert handler.closes == [(1000, "")]
@@ -263,20 +278,20 @@ def test_an_idle_connection_is_closed_with_1000(net: Net) -> None:
 def test_messages_either_way_keep_it_from_being_idle(net: Net, talks: str) -> None:
     handler = Recorder()
     peer, ws = net.open(handler, idle_seconds=1, ping_interval_seconds=None)
-    rounds: list[int] = []
+    rounds: list[float] = []
 
     def talk() -> None:
-        rounds.append(1)
+        rounds.append(time.monotonic())
         if talks == "us":
             ws.send("x")
         else:
             peer.send(text("x"))
-        if len(rounds) < 12:
+        if len(rounds) < 20:
             net.loop.selector.call_later(0.06, talk)
 
     talk()
-    net.until(lambda: len(rounds) == 12)
-    assert ws.ready_state is State.OPEN
+    net.until(lambda: len(rounds) == 20)
+    assert longest_pause([*rounds, time.monotonic()]) >= 0.5 or ws.ready_state is State.OPEN
     net.until(lambda: ws.ready_state is not State.OPEN)
     assert ws.settings.stats["idle_closed"] == 1
 

@@ -148,10 +148,11 @@ def test_a_gate_is_asked_about_every_host(net: Net, family: int, host: str, tmp_
     gate = Gate(2)
     with gated(net, listening, gate) as settings:
         peers = []
-        for _ in range(4):
+        for number in range(1, 5):
             connected = socket.socket(family)
             connected.connect(listening.getsockname())
             peers.append(net.adopt(connected))
+            net.until(lambda number=number: len(gate.hosts) == number)
         net.until(lambda: sum(peer.ended for peer in peers) == 2)
         assert gate.hosts == [host] * 4
         assert [peer.ended for peer in peers] == [False, False, True, True]

@@ -13,6 +13,7 @@ import pytest
 from sockets import MORE_THAN_THE_KERNEL_TAKES, Net, Recorder, network, request_head, text, vanish
 from wire import PING, PONG, TEXT, frame
 from wsfast.rfc6455 import Role
+from wsfast.selector import Timer
 from wsfast.settings import Settings
 from wsfast.site import Route, Site
 
@@ -359,13 +360,16 @@ DYING: dict[str, Any] = {
 }
 DEAD = (1006, "keepalive ping timeout")
 
+#: For those that live, when the machine pauses as well: TCP may acknowledge late.
+LIVING: dict[str, Any] = {**DYING, "dead_after_seconds": 0.8}
+
 
 @pytest.mark.parametrize("by", HALTS)
 def test_a_peer_that_nobody_listens_to_is_not_dead(net: Net, by: Any) -> None:
     handler = Recorder()
-    peer, ws = net.open(handler, **DYING)
+    peer, ws = net.open(handler, **LIVING)
     ws.pause_reading(by=by)
-    net.until(lambda: len(peer.frames) >= 5)  # heartbeats that nobody answers
+    net.until(lambda: len(peer.frames) >= 2)  # heartbeats that nobody answers
     assert not handler.closes
     ws.resume_reading(by=by)
     net.until(lambda: handler.closes)
@@ -375,29 +379,29 @@ def test_a_peer_that_nobody_listens_to_is_not_dead(net: Net, by: Any) -> None:
 def test_a_peer_that_nobody_listens_to_lives_while_we_talk(net: Net) -> None:
     """Something is always under way to it then, and is acknowledged."""
     handler = Recorder()
-    _, ws = net.open(handler, **DYING)
+    _, ws = net.open(handler, **LIVING)
     ws.pause_reading()
-    rounds: list[int] = []
 
     def talk() -> None:
         ws.send(bytes(50_000))
-        rounds.append(1)
-        net.loop.selector.call_later(0.01, talk)
+        timers[:] = [net.loop.selector.call_later(0.01, talk)]
 
+    timers: list[Timer] = []
     talk()
-    net.until(lambda: len(rounds) == 20)
-    assert not handler.closes and ws.settings.stats["pings_sent"] > 3
+    net.until(lambda: handler.closes or ws.settings.stats["pings_sent"] >= 3)
+    assert not handler.closes
+    timers[0].cancel()
 
 
 def test_a_peer_that_waits_for_us_to_read_is_not_dead(net: Net) -> None:
     """It sends until nothing fits in any more, and reads nothing until that has left."""
     handler = Recorder()
-    peer, ws = net.open(handler, **DYING)
+    peer, ws = net.open(handler, **LIVING)
     ws.pause_reading()
     peer.reading = False
     peer.send(text("x" * 65_000) * 200)
     ws.send(MORE_THAN_THE_KERNEL_TAKES)
-    net.until(lambda: ws.settings.stats["pings_sent"] > 5)
+    net.until(lambda: handler.closes or ws.settings.stats["pings_sent"] >= 3)
     assert not handler.closes and peer.outgoing and ws.buffered_bytes
     peer.read()
     ws.resume_reading()
@@ -434,11 +438,11 @@ def test_a_peer_that_leaves_while_nobody_listens_is_dead(net: Net, reset: bool) 
 def test_a_peer_that_only_stops_sending_is_not_dead(net: Net) -> None:
     """It may still read: what it sent before waits, and so does its end."""
     handler = Recorder()
-    peer, ws = net.open(handler, **DYING)
+    peer, ws = net.open(handler, **LIVING)
     ws.pause_reading()
     peer.send(text("last"))
     peer.socket.shutdown(socket.SHUT_WR)
-    net.until(lambda: len(peer.frames) >= 5)
+    net.until(lambda: len(peer.frames) >= 3)
     assert not handler.closes
     ws.resume_reading()
     net.until(lambda: handler.names() == ["open", "message", "close"])

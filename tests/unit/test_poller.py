@@ -14,8 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from types import FrameType
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -39,7 +38,7 @@ def test_no_timeout_does_not_wait(selector: EpollSelector, pair: Pair) -> None:
     start = time.monotonic()
     for timeout in (0, -1, 0.0, -1e300, float("-inf")):
         assert selector.select(timeout) == []
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 25
     selector.modify(pair[0], WRITE)
     assert len(selector.select(0)) == len(selector.select(-1)) == 1
 
@@ -48,7 +47,7 @@ def test_no_timeout_does_not_wait(selector: EpollSelector, pair: Pair) -> None:
 def test_a_timeout_is_never_cut_short(selector: EpollSelector, timeout: float) -> None:
     start = time.monotonic()
     assert selector.select(timeout) == []
-    assert timeout <= time.monotonic() - start < timeout + 5
+    assert timeout <= time.monotonic() - start < timeout + 25
 
 
 def test_timeouts_that_are_none(selector: EpollSelector) -> None:
@@ -72,49 +71,68 @@ class Interrupted(Exception):
 
 @pytest.fixture
 def alarm() -> Iterator[None]:
-    """SIGALRM in 50 ms, for the handler that the test sets."""
+    """SIGALRM again and again, for the handler that the test sets: `ring` begins it.
+
+    Not once: a signal between the last look of the interpreter and the system call interrupts
+    nothing, and one may come before the wait begins.
+    """
     previous = signal.getsignal(signal.SIGALRM)
     yield
     signal.setitimer(signal.ITIMER_REAL, 0)
     signal.signal(signal.SIGALRM, previous)
 
 
+def ring(handler: Callable[[], object], seconds: float = 0.02) -> None:
+    """Call the handler for every SIGALRM, the first of which comes after `seconds`."""
+    signal.signal(signal.SIGALRM, lambda number, frame: handler())
+    signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
+
+
+def is_waiting(selector: EpollSelector) -> bool:
+    """Whether the signal handler that asks was called inside of select()."""
+    try:
+        selector.select(0)
+    except RuntimeError:  # it is at work
+        return True
+    return False
+
+
 @pytest.mark.usefixtures("alarm")
 def test_a_signal_handler_that_raises_ends_the_wait(selector: EpollSelector, pair: Pair) -> None:
-    def handler(number: int, frame: FrameType | None) -> None:
-        raise Interrupted
+    def handler() -> None:
+        if is_waiting(selector):
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            raise Interrupted
 
     selector.register(pair[0], READ)
-    signal.signal(signal.SIGALRM, handler)
     start = time.monotonic()
-    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    ring(handler)
     with pytest.raises(Interrupted):
         selector.select(30)
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 25
     pair[1].send(b"x")
     assert len(selector.select(1)) == 1
 
 
 @pytest.mark.usefixtures("alarm")
 def test_after_a_quiet_signal_the_wait_goes_on(selector: EpollSelector, pair: Pair) -> None:
-    calls: list[int] = []
+    calls: list[bool] = []
     selector.register(pair[0], READ)
-    signal.signal(signal.SIGALRM, lambda number, frame: calls.append(number))
-    start = time.monotonic()
-    signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
-    assert selector.select(0.15) == []
-    assert 0.15 <= time.monotonic() - start < 5
-    assert len(calls) >= 2
+    ring(lambda: calls.append(is_waiting(selector)))
+    limit = time.monotonic() + 30
+    while sum(calls) < 2:  # signals that come together are one, and some come in between
+        start = time.monotonic()
+        assert selector.select(0.15) == []
+        assert start + 0.15 <= time.monotonic() < limit
 
 
 @pytest.mark.usefixtures("alarm")
 @pytest.mark.parametrize("timeout", [30, None])
 def test_a_signal_handler_can_end_the_wait(selector: EpollSelector, timeout: int | None) -> None:
-    signal.signal(signal.SIGALRM, lambda number, frame: selector.wakeup())
     start = time.monotonic()
-    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    ring(lambda: is_waiting(selector) and selector.wakeup())
     assert selector.select(timeout) == []
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 25
 
 
 @pytest.mark.usefixtures("alarm")
@@ -122,8 +140,7 @@ def test_a_signal_handler_can_end_the_wait(selector: EpollSelector, timeout: int
 def test_a_signal_handler_can_close_the_selector(pair: Pair) -> None:
     selector = EpollSelector()
     selector.register(pair[0], READ)
-    signal.signal(signal.SIGALRM, lambda number, frame: selector.close())
-    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    ring(lambda: selector.closed or (is_waiting(selector) and selector.close()))
     assert selector.select(30) == []
     assert selector.closed
 
@@ -165,7 +182,7 @@ def test_wakeups_before_the_wait_count_once(selector: EpollSelector) -> None:
     start = time.monotonic()
     assert selector.select() == []
     assert selector.select(0.03) == []
-    assert 0.03 <= time.monotonic() - start < 5
+    assert 0.03 <= time.monotonic() - start < 25
 
 
 def test_a_flood_of_wakeups_never_blocks(selector: EpollSelector) -> None:

@@ -110,19 +110,21 @@ def test_a_call_comes_in_time_and_never_early(selector: EpollSelector, seconds: 
     timer = selector.call_later(seconds, lambda: done.append(time.monotonic()))
     assert isinstance(timer, Timer) and timer.active and timer.fd == -1
     run_until(selector, done)
-    assert start + seconds <= done[0] < start + seconds + 5
+    assert start + seconds <= done[0] < start + seconds + 25
     assert not timer.active
     assert selector.select(2 * TICK_SECONDS) == [] and len(done) == 1
 
 
 def test_calls_come_in_order(selector: EpollSelector) -> None:
     done: list[object] = []
-    selector.call_later(0.13, done.append, 3)
-    for number in (1, 2):
-        selector.call_later(0, done.append, number)
-    selector.call_later(-5, done.append, 2.5)
+    asked = {
+        number: selector.call_later(seconds, done.append, number)
+        for number, seconds in ((3, 0.13), (1, 0), (2, 0), (2.5, -5))
+    }
+    # 1, 2, 2.5, 3; unless a pause in between made the first one due with or before the others.
+    expected = sorted(asked, key=lambda number: asked[number].deadline)
     run_until(selector, done, 4)
-    assert done == [1, 2, 2.5, 3]
+    assert done == expected
 
 
 def test_a_cancelled_call_never_comes(selector: EpollSelector) -> None:
@@ -234,7 +236,7 @@ def test_a_thread_ends_a_wait(selector: EpollSelector) -> None:
     thread.start()
     start = time.monotonic()
     assert selector.select() == [] and done == [1]
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 25
     thread.join()
 
 
@@ -276,21 +278,24 @@ def test_select_is_not_re_entrant(selector: EpollSelector) -> None:
 
 
 def test_two_threads_cannot_select_at_once(selector: EpollSelector) -> None:
-    refused: list[object] = []
+    """Whoever comes second is refused, and the other one waits on."""
+    refused: list[int] = []
 
-    def intrude() -> None:
-        try:
-            selector.select(0)
-        except RuntimeError as error:
-            refused.append(error)
-        finally:
-            selector.wakeup()
+    limit = time.monotonic() + 30
 
-    thread = threading.Timer(0.05, intrude)
+    def intrude(timeout: float) -> None:
+        while not refused and time.monotonic() < limit:
+            try:
+                assert selector.select(timeout) == []
+            except RuntimeError:
+                refused.append(threading.get_ident())
+        selector.wakeup()
+
+    thread = threading.Thread(target=intrude, args=(0,))
     thread.start()
-    selector.select(5)
+    intrude(5)
     thread.join()
-    assert len(refused) == 1
+    assert refused in ([threading.get_ident()], [thread.ident])
 
 
 def test_a_selector_is_garbage_when_forgotten() -> None:

@@ -361,7 +361,8 @@ def test_deadlines_come_after_what_was_received(selector: EpollSelector, ready: 
     CallbackStream(selector, ready[0].fileno(), READ, callback)
     while time.monotonic_ns() < receiving.deadline * TICK_SECONDS * 1e9:
         pass  # all is due when the turn begins
-    selector.select(1)
+    while len(log) < 2:  # unless the kernel's timer lags behind its clock: then in the next one
+        selector.select(1)
     assert log == ["ready", "deadline"]
 
 

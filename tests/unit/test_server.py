@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import wsfast.server
-from sockets import Net, Recorder, goodbye, network, request_head, text
+from sockets import SECONDS, Net, Recorder, goodbye, network, request_head, text
 from wsfast.errors import LocalProtocolError
 from wsfast.handshake import Refusal
 from wsfast.limits import Limits
@@ -255,7 +255,7 @@ class Serving:
 
     def finish(self) -> list[str]:
         """Wait for the end: what it printed since."""
-        out, _ = self.process.communicate(timeout=20)
+        out, _ = self.process.communicate(timeout=2 * SECONDS)
         return out.split("\n")
 
 
@@ -323,7 +323,7 @@ def test_a_second_signal_cuts_at_once(net: Net) -> None:
     begun = time.monotonic()
     net.loop.selector.call_later(0, interrupt)
     server.run(on_stop=lambda: net.loop.selector.call_later(0, interrupt))
-    assert time.monotonic() - begun < 5 and not server.connections
+    assert time.monotonic() - begun < SECONDS and not server.connections
 
 
 def test_serve_passes_its_options_on() -> None:

@@ -114,7 +114,7 @@ def test_what_is_behind_a_cancelled_one_may_have_its_own_timeout(message: str) -
     class Timing(Stubborn):
         async def on_close(self, ws: Any, close_code: int, close_reason: str) -> None:
             try:
-                async with asyncio.timeout(0.01):
+                async with asyncio.timeout(0):
                     await asyncio.Event().wait()
             except TimeoutError:
                 self.log.append("timed out")
@@ -123,7 +123,7 @@ def test_what_is_behind_a_cancelled_one_may_have_its_own_timeout(message: str) -
 
     async def main(tasks: Tasks) -> None:
         handler, ws = Timing(), FakeEndpoint()
-        in_line = in_time(handler, tasks, 0.05)
+        in_line = in_time(handler, tasks, 0.3)
         ws.on_fail = lambda: None if len(ws.log) > 1 else in_line.on_close(ws, 1011, "")
         in_line.on_message(ws, message)
         await tasks.finish(5)
