@@ -114,7 +114,7 @@ def is_running(pid: int) -> bool:
     """Whether there is such a process, and not only its exit status that nobody asked for."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the latter if it ends while it is read
         return False
 
 

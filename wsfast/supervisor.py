@@ -54,7 +54,7 @@ _LONGEST_BACKOFF_SECONDS = 15.0
 #: A place that has no worker for longer stops listening, which resets what is queued on it.
 _LONGEST_QUEUE_SECONDS = 1.0
 #: How long workers have that were told to end at once.
-_CUT_SECONDS = 2.0
+_CUT_SECONDS = 5.0  # a busy machine may well take two
 _BACKLOG = 4096
 
 _log = logging.getLogger("wsfast.supervisor")

@@ -13,7 +13,7 @@ import pytest
 
 from hosted import ASYNC_HOSTINGS, Hosted, Wire, hosted
 from sockets import text, vanish
-from wire import KEY, PING, TEXT, frame, frames_in
+from wire import CLOSE, KEY, PING, TEXT, frame, frames_in
 from wsfast.auth import Authenticated, Grant
 
 OFTEN: dict[str, Any] = {
@@ -53,7 +53,7 @@ class Stuck:
 
 def stuck(serving: Hosted, handler: Stuck, *, full: bool = True) -> Wire:
     """A connection whose handler hangs, with messages in line, and one that nobody has read."""
-    wire = serving.connect().upgrade().send(text("0") * (20 if full else 2))
+    wire = serving.connect().upgrade(early=text("0") * (20 if full else 2))
     serving.wait(lambda: handler.ws and handler.ws.settings.stats["pings_sent"])
     if full:
         wire.send(text("unread"))
@@ -73,14 +73,14 @@ def pings(serving: Hosted, handler: Stuck, more: int) -> None:
 
 def test_a_slow_handler_costs_nobody_a_connection(async_hosting: str) -> None:
     handler = Stuck()
-    with hosted(async_hosting, handler, **OFTEN) as serving:
+    options = {**OFTEN, "dead_after_seconds": 1.0}  # so long TCP may take to acknowledge a ping
+    with hosted(async_hosting, handler, **options) as serving:
         wire = stuck(serving, handler)
-        pings(serving, handler, 5)
+        pings(serving, handler, 2)
         assert handler.log == []
+        wire.send(text("more"))  # later it would be too late: nobody answers pings here
         serving.call(open_gate, handler)
-        serving.wait(lambda: handler.log == [*"0" * 20, "unread"])
-        wire.send(text("more"))
-        serving.wait(lambda: handler.log[-1] == "more")
+        serving.wait(lambda: handler.log[:22] == [*"0" * 20, "unread", "more"])
 
 
 def test_a_peer_that_vanishes_while_its_messages_wait_is_noticed(async_hosting: str) -> None:
@@ -124,10 +124,11 @@ def test_a_handler_that_never_returns_is_cut(
     handler = Stuck()
     options = {"ping_interval_seconds": 0.1, "dead_after_seconds": None, "handler_seconds": 0.5}
     with hosted(async_hosting, handler, **options) as serving:
-        wire = stuck(serving, handler, full=full)
-        data = wire.rest()
-        assert {code for code, *_ in frames_in(data)} == {PING, 8}
-        assert frames_in(data)[-1][3][:2] == (1011).to_bytes(2, "big")
+        wire = serving.connect().upgrade(early=text("0") * (20 if full else 2))
+        wire.push(text("unread"))
+        frames = frames_in(wire.rest())
+        assert {code for code, *_ in frames[:-1]} <= {PING}
+        assert (frames[-1][0], frames[-1][3][:2]) == (CLOSE, (1011).to_bytes(2, "big"))
         wire.leave()
         serving.wait(lambda: handler.log == ["cancelled", (1011, "internal error")])
         serving.wait(lambda: not len(serving._serving.tasks))

@@ -21,6 +21,7 @@ defaults
     timeout client 60s
     timeout server 60s
     timeout tunnel IDLEms
+    timeout check 60s
 frontend outside
     bind fd@LISTENING
     default_backend inside

@@ -320,7 +320,8 @@ def test_a_client_that_leaves_cancels_on_upgrade(async_hosting: str, reset: bool
 def test_the_deadline_holds_while_on_upgrade_runs(async_hosting: str) -> None:
     log: list[str] = []
     with hosted(async_hosting, waiting_app(log), opening_seconds=0.2) as serving:
-        wire = serving.connect().send(request_head())
+        # On its thread, so that the request is there when the deadline begins.
+        wire = serving.call(lambda: serving.connect().send(request_head()))
         assert wire.rest() == b""
         serving.wait(lambda: log == ["asked", "cancelled"])
 

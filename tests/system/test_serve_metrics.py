@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -179,6 +180,7 @@ def test_the_page_of_a_supervisor_is_not_inherited(net: Net, tmp_path: Path) -> 
         asking.take_head()
         old = program.workers()
         os.kill(old[0], signal.SIGKILL)
+        wait(net, lambda: not set(old) <= set(program.workers()))
         wait(net, lambda: watched.stats()["program"]["workers_ready"] == 2)
         sockets = sockets_of(program.pid)
         for worker in program.workers():
@@ -193,9 +195,10 @@ def sockets_of(pid: int) -> set[str]:
     ours = {line.split()[9] for line in Path("/proc/net/tcp").read_text().splitlines()[1:]}
     found = set()
     for entry in Path(f"/proc/{pid}/fd").iterdir():
-        inode = re.fullmatch(r"socket:\[(\d+)\]", os.readlink(entry))
-        if inode and inode[1] in ours:
-            found.add(inode[1])
+        with contextlib.suppress(FileNotFoundError):  # closed since they were listed
+            inode = re.fullmatch(r"socket:\[(\d+)\]", os.readlink(entry))
+            if inode and inode[1] in ours:
+                found.add(inode[1])
     return found
 
 

@@ -19,6 +19,7 @@ from sockets import (
     CYCLES,
     MORE_THAN_THE_KERNEL_TAKES,
     SANITIZED,
+    SECONDS,
     Net,
     Recorder,
     goodbye,
@@ -121,7 +122,8 @@ def test_blocking_in_a_callback_loses_nobody(net: Net, event: str) -> None:
     server = net.server(app, opening_seconds=0.2)
     others = [net.peer(server) for _ in range(20)]
     for peer in others:
-        peer.send(request_head(target="/other"))
+        peer.send(request_head(target="/other"))  # it is there when its deadline begins
+    for peer in others:
         peer.take_head()
     half = net.peer(server)
     half.send(b"GET ")
@@ -160,15 +162,14 @@ def test_2000_half_handshakes_are_cut_while_others_are_served(net: Net, sent: by
     started = time.monotonic()
     halves = [half_handshake(server.addresses[0], sent) for _ in range(2000)]
     try:
-        echoes, seen = 0, 0
-        while server.connections > 1 or seen < 2000:
+        echoes = 0
+        while server.connections > 1 or server.stats()["accepted"] <= 2000:
             served.send(text("x"))
             net.until(lambda: served.frames)
             served.received.clear()
             echoes += 1
-            seen = max(seen, server.connections - 1)
             assert time.monotonic() - started < 30
-        assert echoes > 50, "it was served on"
+        assert echoes > 10, "it was served on, while they were accepted at the least"
         assert {end_of(each) for each in halves} == {b""}
     finally:
         for each in halves:
@@ -182,8 +183,10 @@ def half_handshake(address: Any, sent: bytes) -> socket.socket:
 
 
 def end_of(connected: socket.socket) -> bytes:
-    connected.settimeout(10)
-    return connected.recv(100)
+    connected.settimeout(SECONDS)
+    with contextlib.suppress(ConnectionResetError):  # cut before what it sent was read
+        return connected.recv(100)
+    return b""
 
 
 def cycle(net: Net, server: Any, count: int) -> None:

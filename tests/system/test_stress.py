@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sockets import Net, Peer, Recorder, goodbye, network, request_head
+from sockets import SECONDS, Net, Peer, Recorder, goodbye, network, request_head
 from wire import BINARY, CLOSE, KEY, frame
 from wsfast.echo.stream import EchoEndpoint
 from wsfast.endpoint import Endpoint
@@ -33,6 +33,7 @@ LIMITS = {
     "low_water_bytes": 10_000,
     "max_queue_bytes": 64 << 20,
     "max_message_bytes": 16 << 20,
+    "opening_seconds": 60,
 }
 
 
@@ -135,7 +136,7 @@ class Rude:
 
 def run_lives(net: Net, lives: list[Life], rude: list[Rude], rng: random.Random) -> None:
     """Let them live at random, then let all of them read to their end."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + SECONDS
     while not all(life.finished for life in lives):
         assert time.monotonic() < deadline, "a peer could not send all that it had to"
         for each in rng.choices([*lives, *rude], k=len(lives) // 2 + 1):
@@ -146,7 +147,7 @@ def run_lives(net: Net, lives: list[Life], rude: list[Rude], rng: random.Random)
             if life.peer.outgoing and not life.peer.reading and rng.random() < 0.3:
                 life.peer.read()
         net.loop.selector.select(0)
-    net.until(lambda: all(life.peer.ended for life in lives), 20)
+    net.until(lambda: all(life.peer.ended for life in lives))
 
 
 def one_round(net: Net, server: Server, handler: Recorder, copies: int, seed: int) -> None:
@@ -204,7 +205,7 @@ def test_our_own_clients_get_all_of_it(net: Net) -> None:
             ws.send(message)
         if rng.random() < 0.3:
             net.loop.selector.select(0)
-    net.until(lambda: [each.messages for each in handlers] == sent, 20)
+    net.until(lambda: [each.messages for each in handlers] == sent)
     for ws in clients:
         ws.close(3000)
     net.until(lambda: not server.connections and all(ws.fd < 0 for ws in clients))

@@ -32,7 +32,7 @@ PROGRAM = """
 import sys
 from wsfast.app import App
 from wsfast.limits import Limits
-app = App(origins="any", limits=Limits(closing_seconds=0.5))
+app = App(origins="any", limits=Limits(closing_seconds=60))
 @app.websocket("/chat/{room}")
 class Chat:
     def on_message(self, ws, message):
@@ -240,8 +240,11 @@ def test_counters_and_tracers_of_all_routes(net: Net, caplog: pytest.LogCaptureF
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_pages_of_a_server_that_drains(net: Net, method: str) -> None:
+def test_pages_of_a_server_that_drains(
+    net: Net, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Who was accepted before and asks now is told; a WebSocket may open, and is closed then."""
+    monkeypatch.setattr("wsfast.drain._OPENING_SECONDS", 60.0)
     app = App(origins="any")
     app.websocket("/")(Recorder())
     app.get("/healthz")(lambda request: "ok")

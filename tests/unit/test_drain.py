@@ -50,7 +50,7 @@ def told(peers: list[Peer]) -> int:
 
 
 def test_all_are_told_and_on_done_comes_in_a_turn(net: Net) -> None:
-    server, peers = connected(net, 5)
+    server, peers = connected(net, 5, closing_seconds=60)
     done: list[Drain] = []
     drain = server.drain(on_done=done.append)
     assert server.draining and drain.connections == 5 and server.addresses == []
@@ -89,7 +89,7 @@ def test_code_and_reason(net: Net) -> None:
 
 
 def test_whoever_asks_is_told_when_it_is_done(net: Net) -> None:
-    server, [peer] = connected(net, 1)
+    server, [peer] = connected(net, 1, closing_seconds=60)
     done: list[Drain] = []
     drain = server.drain(on_done=done.append)
     assert server.drain_once(1012) is drain, "as it was begun"
@@ -199,23 +199,23 @@ def test_the_pace(net: Net) -> None:
 
 
 def test_they_are_told_in_no_order_that_a_client_knows(net: Net) -> None:
-    orders = set()
-    for _ in range(3):
+    firsts = set()
+    for _ in range(7):
         handler = Recorder()
         server = net.server(handler)
         peers = [net.peer(server).upgrade() for _ in range(24)]
-        server.drain(connections_per_second=1)
-        net.settle()
+        server.drain(connections_per_second=0.001)
+        net.until(lambda peers=peers: told(peers))
         [first] = [number for number, peer in enumerate(peers) if peer.frames]
-        orders.add(first)
+        firsts.add(first)
         server.end_now()
         net.until(lambda server=server: not server.connections)
-    assert len(orders) > 1 or orders != {0}
+    assert len(firsts) > 1, "or chance has it so, once in 190 million times"
 
 
 def test_one_that_leaves_by_itself_is_not_told(net: Net) -> None:
     server, peers = connected(net, 3)
-    drain = server.drain(connections_per_second=2, jitter=0)
+    drain = server.drain(connections_per_second=0.001)
     net.until(lambda: told(peers) == 1)
     for peer in peers:
         peer.close()

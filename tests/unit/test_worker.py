@@ -123,8 +123,9 @@ def test_what_it_knows_of_its_place(supervised: Supervised) -> None:
     supervised.peer.close()
 
 
-def test_it_reports_what_it_has_counted(net: Net) -> None:
+def test_it_reports_what_it_has_counted(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
     """Behind READY, and at the end once more, so that nothing is missing."""
+    monkeypatch.setattr("wsfast.worker._REPORT_SECONDS", 60.0)
     before = signal.getsignal(signal.SIGTERM)
     supervisor, control = socket.socketpair()
     control.setblocking(False)
