@@ -153,6 +153,13 @@ def test_selftest_agrees(fake: Fake, call: Any) -> None:
     assert all(each.endswith("rounds agree") and " 0 rounds" not in each for each in lines)
 
 
+def test_selftest_compares_at_least_once(fake: Fake, call: Any) -> None:
+    """A machine that stalls must not make it say that nothing was found in no rounds."""
+    code, out, _ = call("selftest", "--seconds", "1e-300")
+    assert code == 0
+    assert [each.split()[2:] for each in out.splitlines()[1:]] == [["1", "rounds", "agree"]] * 2
+
+
 def test_selftest_of_one_level(fake: Fake, call: Any) -> None:
     _, out, _ = call("selftest", "--seconds", "0.01", "--level", "frames", "fake-ws")
     assert len(out.splitlines()) == 2
