@@ -15,11 +15,22 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["KINDS", "PORT", "Example", "examples_of", "grouped", "imports_of", "run", "serving"]
+__all__ = [
+    "KINDS",
+    "PORT",
+    "Example",
+    "examples_of",
+    "grouped",
+    "imports_of",
+    "reserved_port",
+    "run",
+    "serving",
+]
 
 KINDS = ("program", "server", "client", "excerpt")
 
@@ -75,10 +86,16 @@ def imports_of(code: str) -> str:
     return "\n".join(ast.unparse(each) for each in lines)
 
 
-def free_port() -> int:
-    """A port that nobody has at the moment."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
+@contextlib.contextmanager
+def reserved_port() -> Iterator[int]:
+    """A port that nobody is given meanwhile; one that asks for it by its number can listen on it.
+
+    Linux lets a second socket have a port that the first one only holds, if both set SO_REUSEADDR.
+    """
+    with socket.socket() as holding:
+        holding.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holding.bind(("127.0.0.1", 0))
+        yield int(holding.getsockname()[1])
 
 
 def run(code: str, port: int, directory: Path) -> str:
@@ -101,17 +118,23 @@ def run(code: str, port: int, directory: Path) -> str:
 
 @contextlib.contextmanager
 def serving(code: str, directory: Path) -> Iterator[int]:
-    """Run the example of a server; gives the port that it listens on once it does.
+    """Run the example of a server; gives the port that it listens on once it serves.
 
     Raises:
-        AssertionError: it never listened, or did not end with 0 when it was asked to.
+        AssertionError: it never answered, or did not end with 0 when it was asked to.
     """
-    port = free_port()
-    command = [sys.executable, "-c", code.replace(PORT, str(port))]
-    with subprocess.Popen(
-        command, cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        env=_environment(),
-    ) as process:  # fmt: skip
+    with contextlib.ExitStack() as stack:
+        port = stack.enter_context(reserved_port())
+        process = stack.enter_context(
+            subprocess.Popen(
+                [sys.executable, "-c", code.replace(PORT, str(port))],
+                cwd=directory,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                env=_environment(),
+            )
+        )
         try:
             _wait_for(process, port)
             yield port
@@ -122,13 +145,20 @@ def serving(code: str, directory: Path) -> Iterator[int]:
 
 
 def _wait_for(process: subprocess.Popen[str], port: int) -> None:
-    for _ in range(int(SECONDS * 100)):
+    """Wait until it answers: one that only listens may not handle signals yet."""
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
         assert process.poll() is None, process.communicate()[0]
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection(("127.0.0.1", port), SECONDS) as asking,
+        ):
+            asking.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+            asking.recv(4096)
             return
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(0.01)
-    raise AssertionError(f"nobody listens on port {port}")
+    raise AssertionError(f"nobody answers on port {port}")
 
 
 def _environment() -> dict[str, str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
-__all__ = ["LONGER", "assert_linear"]
+__all__ = ["LONGER", "assert_linear", "quickest"]
 
 #: The long one is so many times longer: as much dearer if the cost is linear, and the square of it
 #: if it is quadratic. What is asserted lies in the middle, so each may err by a factor of four.
@@ -12,6 +13,17 @@ LONGER = 16
 
 #: Of each length so many are measured, in turn: a phase in which all is slow meets both.
 ROUNDS = 7
+
+
+def quickest(call: Callable[[], object]) -> float:
+    """CPU seconds of the quickest of a few calls; a stall may count as work of one of them."""
+
+    def once() -> float:
+        started = time.thread_time()
+        call()
+        return time.thread_time() - started
+
+    return min(once() for _ in range(ROUNDS))
 
 
 def assert_linear(seconds: Callable[[int], float], length: int) -> None:

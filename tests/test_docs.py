@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from examples import Example, examples_of, grouped, imports_of, run, serving
+from examples import Example, examples_of, grouped, imports_of, reserved_port, run, serving
 from wsfast.limits import Limits
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -112,7 +113,36 @@ def test_a_server_that_never_listens_fails(tmp_path: Path) -> None:
         pass
 
 
+#: Listens on the port of the examples; what follows is done with one connection after the other.
+LISTENING = """
+import os, signal, socket, time
+listening = socket.create_server(("127.0.0.1", 8765))
+while True:
+    connection, _ = listening.accept()
+    connection.recv(4096)
+    {each}
+    connection.close()
+"""
+
+
 def test_a_server_that_does_not_end_well_fails(tmp_path: Path) -> None:
-    code = "import socket, time\ns = socket.create_server(('', 8765))\ntime.sleep(30)"
+    code = LISTENING.format(each="connection.sendall(b'no server of ours')")
     with pytest.raises(AssertionError), serving(code, tmp_path) as port:
         assert port > 0
+
+
+def test_a_server_is_waited_for_until_it_answers(tmp_path: Path) -> None:
+    """One that listens may still be on its way to where it handles signals."""
+    each = "signal.signal(signal.SIGTERM, lambda *_: os._exit(0))\n    connection.sendall(b'.')"
+    with serving(LISTENING.format(each=each), tmp_path):
+        """It is ended at once."""
+
+
+def test_a_port_is_nobody_elses_until_its_server_has_it() -> None:
+    with reserved_port() as port:
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port))
+        with socket.create_server(("127.0.0.1", port)) as listening:
+            assert listening.getsockname()[1] == port
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind(("127.0.0.1", port))

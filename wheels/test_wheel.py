@@ -22,8 +22,12 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "wsfast"
 FOREIGN = ROOT / "tests" / "cimport"
 
-#: pip's words when there is no network and the cache does not hold what it needs.
-OFFLINE = ("No matching distribution found", "Could not find a version", "Connection error")
+#: pip's words when there is no network and the cache does not hold what it needs, or when what
+#: there is of it gives up in the middle.
+OFFLINE = (
+    *("No matching distribution found", "Could not find a version", "Connection error"),
+    *("Max retries exceeded with url", "Read timed out", "ProtocolError: ('Connection broken"),
+)
 
 IMPORT_ALL = """
 import importlib, pathlib, pkgutil, sys, wsfast

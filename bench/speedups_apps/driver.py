@@ -27,9 +27,10 @@ BENCH = Path(__file__).resolve().parents[1]
 PACKAGE = str(Path(wsfast.rfc6455.__file__).parents[1])
 #: The longest that any command may take.
 ANSWER_SECONDS = 90.0
-STOP_SECONDS = 5.0
-#: How long after its last word a process may take to end.
-END_SECONDS = 0.5
+STOP_SECONDS = 60.0
+#: How long one that answers no more may take to end: it is silent, or its output has ended.
+SILENT_SECONDS = 0.5
+ENDED_SECONDS = 60.0
 
 #: A process whose CPU time does not grow for so long sleeps.
 SETTLE_SECONDS = 0.001
@@ -138,12 +139,12 @@ class Process:
                 if "error" in answer:
                     raise Failed(answer["error"])
                 return dict(answer)
-        raise Failed(self.last_words())
+        raise Failed(self.last_words(ENDED_SECONDS if reader.ended else SILENT_SECONDS))
 
-    def last_words(self) -> str:
-        """The last line that it wrote to standard error, and whether it lives."""
+    def last_words(self, seconds: float = SILENT_SECONDS) -> str:
+        """The last line that it wrote to standard error, and whether it lives after that time."""
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(END_SECONDS)
+            self._process.wait(seconds)
         self._errors.seek(0)
         lines = self._errors.read().decode(errors="replace").strip().splitlines()
         state = "is silent" if self._process.poll() is None else "ended"
@@ -174,20 +175,25 @@ def server_window(
             while not messages or time.perf_counter() - began < seconds:
                 peer.exchange(message, in_flight)
                 messages += in_flight
-            return messages / (settled(process.pid) - before)
+            return messages / (settled(process.pid, before) - before)
     except OSError as error:
         raise Failed(f"{type(error).__name__}: {error}; {process.last_words()}") from error
 
 
-def settled(pid: int) -> float:
+def settled(pid: int, above: float = 0.0) -> float:
     """CPU time of a process that has answered everything, once it sleeps.
 
     What it used since it was last switched to is not seen from outside before it sleeps.
+
+    Args:
+        pid: number of the process.
+        above: what it had used before the answers: it has used more.
     """
-    used = own_seconds(pid)
-    for _ in range(SETTLE_TRIES):
+    used, tries = own_seconds(pid), 0
+    while tries < SETTLE_TRIES:
         time.sleep(SETTLE_SECONDS)
         before, used = used, own_seconds(pid)
-        if used == before:
+        if used == before > above:
             break
+        tries += used > above
     return used

@@ -95,6 +95,29 @@ def test_other_faults_of_text_are_judged_at_once(fuzzer, tail):
     assert not fuzzer.ends_in_surrogate(reference)
 
 
+@pytest.mark.parametrize("reason", [b"", b"bye", b"\xff"])
+@pytest.mark.parametrize("code", range(998, 1018))
+def test_close_codes_that_were_registered_later_are_excused(fuzzer, code, reason):
+    """wsproto knows no 1014, so it says 1002 where we take it, or look at the reason."""
+    payload = code.to_bytes(2, "big") + reason
+    stream = fuzzer.frame(9, b"ping") + fuzzer.frame(8, payload)
+    assert fuzzer.check(fuzzer.Case(Role.CLIENT, stream)) == ""
+
+
+def test_a_wrong_code_of_our_own_is_not_excused(fuzzer, monkeypatch):
+    """Only what wsproto says of 1014 is."""
+    real = fuzzer.ours
+
+    def refuses(case):
+        events, answers = real(case)
+        return [("closed", 1002) if each == ("closed", 1013) else each for each in events], answers
+
+    monkeypatch.setattr(fuzzer, "ours", refuses)
+    monkeypatch.setitem(fuzzer.ORACLES, "reference", lambda case: "")
+    case = fuzzer.Case(Role.CLIENT, fuzzer.frame(8, (1013).to_bytes(2, "big")))
+    assert "1002" in fuzzer.check(case)
+
+
 def test_an_oracle_that_raises_is_a_finding(fuzzer, monkeypatch):
     def broken(case):
         raise ZeroDivisionError("of the oracle")

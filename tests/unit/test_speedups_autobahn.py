@@ -294,13 +294,19 @@ def test_echo_over_a_socket(level: str) -> None:
     assert told == (True, 1000, None)
 
 
+#: A second is the default: a machine that stalls for longer would make a clean end another one.
+NO_TIMEOUTS = {"openHandshakeTimeout": 0, "closeHandshakeTimeout": 0}
+
+
 async def converse(loop: asyncio.AbstractEventLoop, questions: list[Any]) -> Any:
     serving = adapters.WebSocketServerFactory(loop=loop)
     serving.protocol = Echo
+    serving.setProtocolOptions(**NO_TIMEOUTS)
     server = await loop.create_server(serving, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     asking = adapters.WebSocketClientFactory(f"ws://127.0.0.1:{port}", loop=loop)
     asking.protocol = Asking
+    asking.setProtocolOptions(**NO_TIMEOUTS, serverConnectionDropTimeout=0)
     _, client = await loop.create_connection(asking, "127.0.0.1", port)
     client.questions, client.answers, client.over = questions, [], loop.create_future()
     told = await asyncio.wait_for(client.over, 30)

@@ -256,11 +256,15 @@ def test_a_log_handler_that_imports_does_not_hang(fake: Fake, other: Fake) -> No
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
 def test_a_child_forked_while_another_thread_installs_can_go_on(fake: Fake) -> None:
-    inside, go = threading.Event(), threading.Event()
+    inside = threading.Event()
+    # An Event has a lock of its own: forked while the thread takes it, the child would not get it.
+    closed = threading.Lock()
+    closed.acquire()
 
     def selftest(*arguments: Any) -> None:
         inside.set()
-        assert go.wait(PATIENCE)
+        assert closed.acquire(timeout=PATIENCE)
+        closed.release()
 
     registry = fake.tell(fake.part(selftest=selftest), fake.legacy_part())
     frames = fake.load()
@@ -272,7 +276,7 @@ def test_a_child_forked_while_another_thread_installs_can_go_on(fake: Fake) -> N
     if child == 0:  # no pytest from here on
         code = 1
         try:
-            go.set()
+            closed.release()
             fake.load("legacy")
             registry.install("fake-ws")
             held = fake.replaced == ALL | {SHOUT}
@@ -280,7 +284,7 @@ def test_a_child_forked_while_another_thread_installs_can_go_on(fake: Fake) -> N
             code = 0 if held and frames.mask is original and not fake.replaced else 2
         finally:
             os._exit(code)
-    go.set()
+    closed.release()
     thread.join(PATIENCE)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert fake.replaced == ALL
