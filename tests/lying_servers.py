@@ -50,14 +50,26 @@ __all__ = [
     "measure",
     "plan_for",
     "run_session",
+    "running",
+    "silent_port",
 ]
 
 
 class Server:
-    """An honest echo server; the subclasses below lie in one way each."""
+    """An honest echo server; the subclasses below lie in one way each.
+
+    Attributes:
+        opened: requests that came.
+        came: messages that came.
+        until: when this says so the load is to end, whatever the plan says; None: never.
+        stop: what ends it.
+    """
+
+    until = stop = None
 
     def __init__(self):
         self.numbers = itertools.count(1)  # of the messages, over all connections
+        self.opened = self.came = 0
 
     def open(self, protocol, request, writer):
         protocol.send_response(protocol.accept(request))
@@ -69,14 +81,19 @@ class Server:
         protocol.send_frame(Frame(frame.opcode, data))
 
     def is_turn(self):
-        """True for every tenth message."""
-        return next(self.numbers) % 10 == 0
+        """True for every tenth message from the fifth on: the last one is none of them."""
+        return next(self.numbers) % 10 == 5
 
     def handle(self, protocol, event, writer):
         if isinstance(event, Request):
+            self.opened += 1
             self.open(protocol, event, writer)
         elif event.opcode in (Opcode.TEXT, Opcode.BINARY):
+            self.came += 1
             self.answer(protocol, event, writer)
+        if self.until is not None and self.until():
+            self.until = None
+            self.stop()
 
     async def serve(self, reader, writer):
         protocol = ServerProtocol(max_size=None)
@@ -268,18 +285,38 @@ def running(server):
         loop.close()
 
 
-def run_session(plan):
+class Stop:
+    """Ends the load of a session, as an interrupt does; from any thread, and never too late."""
+
+    def __init__(self, commands):
+        self.lock, self.commands = threading.Lock(), commands
+
+    def __call__(self):
+        with self.lock:
+            if self.commands is not None:
+                os.write(self.commands, b'{"stop":true}\n')
+
+    def close(self):
+        with self.lock:
+            self.commands = None
+
+
+def run_session(plan, server=None):
     """Run all phases of a worker in this process; what it reported, and the merged result."""
     commands_out, commands_in = os.pipe()
     reports_out, reports_in = os.pipe()
     collected = []
     reader = threading.Thread(target=lambda: collected.extend(read_all(reports_out)))
     reader.start()
+    stop = Stop(commands_in)
+    if server is not None:
+        server.stop = stop
     try:
         os.write(commands_in, b'{"start_ns":0}\n')
         worker.Session(plan, LineReader(commands_out), reports_in).run()
     finally:
         gc.unfreeze()
+        stop.close()
         os.close(reports_in)
         reader.join(10)
         for fd in (commands_out, commands_in, reports_out):
@@ -296,10 +333,17 @@ def read_all(fd):
     return [json.loads(line) for line in data.splitlines()]
 
 
-def measure(server, **fields):
-    """The results of a short run against a server; the invariants hold whatever it does."""
+def measure(server, *, until=None, **fields):
+    """The results of a short run against a server; the invariants hold whatever it does.
+
+    Args:
+        server: one of the classes above.
+        until: asked after each thing that the server gets; when it holds, the load ends.
+        fields: of the plan.
+    """
+    server.until = until
     with running(server) as port:
-        options = {"connections": 3, "in_flight": 4, "messages": 400, "seconds": 5.0, **fields}
+        options = {"connections": 3, "in_flight": 4, "messages": 400, "seconds": 60.0, **fields}
         plan = Plan(
             url=f"ws://127.0.0.1:{port}/",
             address="127.0.0.1",
@@ -307,7 +351,7 @@ def measure(server, **fields):
             drain_seconds=options.pop("drain_seconds", 10.0),
             **options,
         )
-        events, results = run_session(plan)
+        events, results = run_session(plan, server)
     counts = results.counts
     assert counts["sent"] == counts["received"] + counts["lost"] + counts["unanswered"]
     assert counts["asked"] == counts["opened"] + results.failed
@@ -319,14 +363,16 @@ def measure(server, **fields):
     return results
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+@contextlib.contextmanager
+def silent_port():
+    """A port at which nobody listens, and which nobody else can take meanwhile."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
 
 
-def plan_for(**fields):
-    port = free_port()
+def plan_for(*, port=9, **fields):
+    """A plan for tests that connect to nobody; 9 is the port of discard."""
     return Plan(url=f"ws://127.0.0.1:{port}/", address="127.0.0.1", port=port, **fields)
 
 
@@ -345,7 +391,7 @@ def fan_out(server, *, publishers=1, **fields):
                 "rate": 200.0,
                 "seconds": 0.5,
                 "size": 52,
-                "drain_seconds": 1.0,
+                "drain_seconds": 10.0,
                 "opening": 1,  # the publishers come first, the subscribers in order
                 **fields,
             },

@@ -57,7 +57,7 @@ MODES = [
     "ping -c 5 -n 200",
     "idle -c 5 -d 1s --ping-interval 100ms",
     "fanout -c 5 -r 50 -d 1s",
-    "recv -c 5 -d 1s",
+    "recv -c 5 -d 2s",
     "connect -c 5 -d 300ms",
 ]
 

@@ -6,9 +6,7 @@ import contextlib
 import io
 import json
 import os
-import socket
 import sys
-import urllib.request
 from typing import NamedTuple
 
 import pytest
@@ -21,6 +19,8 @@ pytest.importorskip("click")
 command = pytest.importorskip("wsfast.loadgen.command")
 measurement = pytest.importorskip("wsfast.loadgen.measurement")
 
+from scraping import scrape  # noqa: E402
+from wsfast.loadgen import metrics  # noqa: E402
 from wsfast.loadgen.plan import content_of  # noqa: E402
 from wsfast.loadgen.results import Results  # noqa: E402
 
@@ -363,18 +363,20 @@ def test_an_interrupt_goes_before_conditions(recorder, outcome):
     assert invoke(URL, *arguments).exit_code == command.EXIT_INTERRUPTED == 130
 
 
-def test_progress_goes_to_prometheus(recorder):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    scraped = []
+def test_progress_goes_to_prometheus(recorder, monkeypatch):
+    listening, scraped = [], []
+
+    class Listener(metrics.Listener):
+        def __init__(self, *address):
+            super().__init__(*address)
+            listening.append(self.port)
 
     def run():
         recorder.on_progress(1.0, {"sent": 7})
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
-            scraped.append(answer.read().decode())
+        scraped.append(scrape(listening[0]))
         return Recorder.run(recorder)
 
+    monkeypatch.setattr(metrics, "Listener", Listener)
     recorder.run = run
-    assert invoke(URL, "--prom-listen", f"127.0.0.1:{port}").exit_code == 0
+    assert invoke(URL, "--prom-listen", "127.0.0.1:0").exit_code == 0
     assert "wsfast_bench_sent_total 7.0" in scraped[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import sys
+import time
 
 import pytest
 
@@ -64,18 +65,22 @@ def test_the_warm_up_is_kept_apart():
     assert results.counts["sent"] == 200
     assert results.histogram("warmup").total == 100
     assert results.latency.total == 100
-    late = results.histogram("lag").maximum / 1e9 * 500  # what a machine that stalls sends later
-    assert results.counts["window_sent"] == pytest.approx(100, abs=5 + 2 * late)
+    left = results.counts["window_sent"]  # on a machine that stalls also what was due before
+    assert 99 - results.histogram("lag").maximum / 1e9 * 500 <= left
+    assert left <= 101 + results.histogram("warmup").maximum / 1e9 * 500
     assert results.window_seconds == pytest.approx(0.2, abs=0.02)
 
 
 def test_the_warm_up_of_a_closed_loop():
-    results = measure(Server(), messages=None, in_flight=1, seconds=0.1, warmup_seconds=0.1)
+    """Who thinks for 10 ms sends at most 51 messages in half a second."""
+    began = time.monotonic()
+    results = measure(Server(), in_flight=1, messages=300, think_seconds=0.01, warmup_seconds=0.5)
+    passed = time.monotonic() - began
     warmup = results.histogram("warmup").total
-    assert warmup > 10
-    assert results.latency.total > 10
-    assert results.counts["received"] == warmup + results.latency.total
-    assert results.window_seconds == pytest.approx(0.1, abs=0.02)
+    assert 3 <= warmup <= 3 * 51
+    assert results.latency.total == 300 - warmup
+    assert results.counts["received"] == 300
+    assert 0.01 * (300 - warmup - 3) / 3 <= results.window_seconds <= passed - 0.5
 
 
 def test_what_is_never_answered_is_censored():
@@ -93,11 +98,16 @@ def test_what_is_never_answered_is_censored():
 
 def test_a_connection_that_ends_censors_nothing():
     """Its messages are errors of the server, not slow answers."""
-    results = measure(
-        Drops(), messages=None, in_flight=1, rate=300.0, seconds=0.2, drain_seconds=0.5
-    )
-    assert results.counts["lost"] + results.counts["unanswered"] == 6
-    assert results.counts["censored"] == results.counts["unanswered"]
+    results = measure(Closes(), messages=None, in_flight=1, rate=300.0)
+    assert results.counts["unanswered"] == results.counts["sent"] >= 3
+    assert results.counts["censored"] == results.latency.total == 0
+
+
+def test_what_a_later_answer_shows_to_be_lost_is_not_censored():
+    results = measure(Drops(), connections=1, messages=None, rate=300.0, seconds=0.2)
+    assert results.counts["sent"] == 60
+    assert (results.counts["lost"], results.counts["unanswered"]) == (6, 0)
+    assert results.counts["censored"] == 0
 
 
 def test_answers_that_come_late_were_reordered_not_lost():
@@ -167,26 +177,37 @@ def test_pings_on_a_schedule():
 
 @pytest.mark.parametrize("rate", [None, 500.0])
 def test_a_lifetime_ends_connections_and_opens_them_again(rate):
+    server = Server()
     results = measure(
-        Server(), messages=None, in_flight=1, seconds=1.0, lifetime_seconds=0.2, rate=rate
+        server,
+        messages=None,
+        in_flight=1,
+        lifetime_seconds=0.2,
+        rate=rate,
+        until=lambda: server.opened >= 12,
     )
-    assert 3 <= results.counts["reconnected"] <= 35, "three connections, a new one in 0.1 to 0.3 s"
+    assert 6 <= results.counts["reconnected"], "12, but for the first three and those on their way"
+    most = 3 * (1 + results.window_seconds / 0.1)
+    assert results.counts["reconnected"] <= most, "each lives for 0.1 s or longer"
     assert results.counts["opened"] == 3
     assert results.handshake.total == 3 + results.counts["reconnected"]
     assert set(results.server_errors) <= {"unanswered"}, "a closing one may leave a message"
 
 
 def test_connections_that_the_server_ends_come_back():
-    results = measure(Closes(), messages=None, in_flight=1, seconds=0.5, reconnect=True)
+    server = Closes()
+    results = measure(
+        server, messages=None, in_flight=1, reconnect=True, until=lambda: server.opened >= 20
+    )
     again = results.counts["reconnected"]
     assert again > 5
     assert again <= results.server_errors["closed_1001"] <= again + 3
 
 
 def test_without_reconnect_a_run_ends_with_its_connections():
-    results = measure(Closes(), messages=None, in_flight=1, seconds=30.0)
+    results = measure(Closes(), messages=None, in_flight=1, seconds=60.0)
     assert results.counts["reconnected"] == 0
-    assert results.window_seconds < 5.0
+    assert results.window_seconds < 60.0
 
 
 def test_a_content_of_the_user():

@@ -20,8 +20,8 @@ from lying_servers import Calls, Corrupts, Drops, Duplicates, Server, Shortens, 
 CALL = '{"id": {{seq}}, "from": {{connection}}}'
 CALLS = {"template": CALL, "text": True, "match": "json:id", "verify": "none"}
 
-#: Where answers do not come, a run waits for them until the end.
-LOSSY = {"seconds": 2.0, "drain_seconds": 0.2}
+#: Every tenth message from the fifth on is lost; on one connection the next answer shows each.
+LOSSY = {"connections": 1}
 
 
 # --- templates -----------------------------------------------------------------------------------
@@ -42,7 +42,7 @@ class Notes(Server):
 TIMED = '{"id":{{seq}},"c":{{connection}},"at":{{time_ns}},"r":"{{random_string 20}}"}'
 
 
-@pytest.mark.parametrize("load", [{}, {"rate": 800.0, "messages": None, "seconds": 0.5}])
+@pytest.mark.parametrize("load", [{}, {"rate": 800.0}])
 def test_a_template_is_filled_in_and_its_echo_checked(load):
     server = Notes()
     sizes = {"least_size": 60, "size": 110}  # what the results show: the template's own count
@@ -59,10 +59,8 @@ def test_a_template_is_filled_in_and_its_echo_checked(load):
         times = [each["at"] for each in own]
         assert times == sorted(times)
     assert len({each["r"] for each in found}) == 400
-    mean = sum(map(len, server.payloads)) / 400
-    assert results.counts["measured_bytes"] / results.counts["measured"] == pytest.approx(
-        mean, rel=0.01
-    )
+    assert results.counts["measured"] == 400
+    assert results.counts["measured_bytes"] == sum(map(len, server.payloads))
 
 
 @pytest.mark.parametrize(
@@ -80,8 +78,7 @@ def test_what_becomes_of_an_echo_of_a_template_is_seen(server, faults):
 
 def test_messages_of_a_template_that_are_lost():
     results = measure(Drops(), template=TIMED, text=True, **LOSSY)
-    counts = results.counts
-    assert counts["lost"] + counts["unanswered"] == 40
+    assert dict(results.server_errors) == {"lost": 40}
 
 
 def test_the_length_of_an_echo_of_a_template():
@@ -96,8 +93,10 @@ def test_the_same_seed_sends_the_same():
     sent = []
     for seed in (5, 5, 6):
         server = Notes()
-        measure(server, template="{{random_hex 12}}", text=True, seed=seed, messages=30)
-        sent.append(sorted(server.payloads))
+        measure(
+            server, template="{{random_hex 12}}", text=True, seed=seed, messages=30, connections=1
+        )
+        sent.append(server.payloads)
     assert sent[0] == sent[1] != sent[2]
 
 
@@ -165,10 +164,7 @@ class DropsCalls(Calls):
 
 def test_calls_that_are_not_answered():
     results = measure(DropsCalls(), **CALLS, **LOSSY)
-    counts = results.counts
-    assert counts["lost"] + counts["unanswered"] == 40
-    assert counts["lost"] > 0
-    assert set(results.server_errors) <= {"lost", "unanswered"}
+    assert dict(results.server_errors) == {"lost": 40}
 
 
 class DuplicatesCalls(Calls):
@@ -192,8 +188,7 @@ class Invents(Calls):
 
 def test_numbers_that_were_never_sent_are_unexpected():
     results = measure(Invents(), **CALLS, **LOSSY)
-    assert results.counts["unexpected"] == 40
-    assert set(results.server_errors) <= {"unexpected", "lost", "unanswered"}
+    assert dict(results.server_errors) == {"unexpected": 40, "lost": 40}
 
 
 def test_a_reply_that_should_be_the_echo_and_is_none():

@@ -36,6 +36,7 @@ from lying_servers import (  # noqa: E402
     measure,
     plan_for,
     run_session,
+    silent_port,
 )
 from wsfast.loadgen.channel import LineReader  # noqa: E402
 
@@ -59,9 +60,11 @@ def test_messages_in_flight(in_flight):
 
 
 def test_a_window_in_time():
-    results = measure(Server(), messages=None, seconds=0.2)
-    assert results.window_seconds == pytest.approx(0.2)
-    assert results.counts["measured"] > 10
+    results = measure(Server(), messages=None, seconds=0.5)
+    assert results.window_seconds == pytest.approx(0.5)
+    assert results.counts["received"] >= 12
+    late = results.counts["received"] - results.counts["measured"]
+    assert late <= 12, "only what was under way at its end came behind it"
     assert not results.server_errors
 
 
@@ -87,18 +90,19 @@ def test_answers_in_fragments_are_answers():
 def test_the_latency_is_that_of_the_server(in_flight):
     """Five messages wait 50 ms at the same time: none of them waits for another."""
     server = Waits()
-    results = measure(server, in_flight=in_flight, messages=15 * in_flight)
+    results = measure(server, connections=1, in_flight=in_flight, messages=5 * in_flight)
     assert results.latency.minimum >= 50_000_000
-    assert 0.25 <= results.window_seconds < 10
-    assert 2 * in_flight < server.most <= 3 * in_flight, "of three connections"
+    assert 0.25 <= results.window_seconds
+    assert server.most == in_flight
 
 
 def test_dropped_messages_are_lost():
-    results = measure(Drops(), seconds=2.0, drain_seconds=0.2)
+    """On one connection the answer to the next message shows each of them."""
+    results = measure(Drops(), connections=1)
     counts = results.counts
     assert counts["sent"] == 400
-    assert counts["lost"] + counts["unanswered"] == 40
-    assert results.server_errors["lost"] == counts["lost"] >= 37
+    assert (counts["lost"], counts["unanswered"]) == (40, 0)
+    assert results.server_errors == {"lost": 40}
 
 
 @pytest.mark.parametrize("in_flight", [1, 4])
@@ -124,7 +128,8 @@ def test_what_nobody_asked_for():
 
 
 def test_unanswered_messages():
-    results = measure(Keeps(), seconds=0.1, drain_seconds=0.2)
+    server = Keeps()
+    results = measure(server, drain_seconds=0.2, until=lambda: server.came == 12)
     assert results.counts["sent"] == 12
     assert results.server_errors == {"unanswered": 12}
 
@@ -156,14 +161,15 @@ def test_connections_that_are_reset():
     ],
 )
 def test_handshakes_that_fail(server, kind):
-    results = measure(server(), connect_seconds=0.3)
+    results = measure(server(), connect_seconds=0.3 if server is Ignores else 30.0)
     assert results.failed == 3
     assert results.server_errors == {kind: 3}
     assert results.counts["sent"] == 0
 
 
 def test_nobody_listens():
-    _, results = run_session(plan_for(connections=5, messages=10))
+    with silent_port() as port:
+        _, results = run_session(plan_for(port=port, connections=5, messages=10))
     assert results.server_errors == {"refused": 5}
     assert results.failed == 5
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import time
+from collections import Counter
 
 import pytest
 
@@ -30,6 +32,7 @@ class Doorman(Server):
         super().__init__()
         self.logins = []
         self.known = set()
+        self.let_in_last = 0.0
 
     def answer(self, protocol, frame, writer):
         if protocol in self.known:
@@ -43,6 +46,7 @@ class Doorman(Server):
 
     def let_in(self, protocol, writer):
         self.known.add(protocol)
+        self.let_in_last = time.monotonic()
         for text in (*self.news, *self.answers):
             protocol.send_frame(Frame(Opcode.TEXT, text))
         for chunk in protocol.data_to_send():
@@ -54,13 +58,13 @@ LOGIN = {"first_message": "me {number}", "messages": 60, "connect_seconds": 30.0
 
 def test_nothing_is_sent_before_the_answer():
     server = Doorman()
-    server.seconds = 1.5
     results = measure(server, **LOGIN, first_answers=1, first_prefix="ok", first=4)
     assert sorted(server.logins) == ["me 4", "me 5", "me 6"]
     assert results.counts["received"] == 60
     assert not results.server_errors
-    assert results.latency.maximum < 1_500_000_000, "the login is not measured"
-    assert results.window_seconds < 1.5
+    since = time.monotonic() - server.let_in_last
+    assert results.latency.maximum < since * 1e9, "the login is not measured"
+    assert results.window_seconds < since
 
 
 def test_as_many_answers_as_are_said():
@@ -82,15 +86,13 @@ class Silent(Doorman):
 
 
 def test_a_login_that_is_not_answered_is_cut_at_its_deadline():
-    results = measure(
-        Silent(),
-        **{**LOGIN, "connect_seconds": 0.3, "messages": None},
-        first_answers=1,
-        seconds=0.2,
-    )
-    assert dict(results.server_errors) == {"first_answer": 3}
+    """The same deadline cuts a handshake of a machine that stalls."""
+    login = {**LOGIN, "connect_seconds": 1.0, "messages": None}
+    results = measure(Silent(), **login, first_answers=1)
+    opened = results.counts["opened"]
+    assert opened > 0
+    assert results.server_errors == Counter(first_answer=opened, timeout=results.failed)
     assert results.counts["sent"] == 0
-    assert results.counts["opened"] == 3
 
 
 class Rejects(Doorman):
@@ -111,15 +113,15 @@ def test_who_comes_back_logs_in_again():
     server.seconds = 0.01
     results = measure(
         server,
+        until=lambda: len(server.logins) >= 15 and server.came >= 300,
         **{**LOGIN, "messages": None},
         first_answers=1,
         first_prefix="ok",
         lifetime_seconds=0.2,
-        seconds=1.0,
         in_flight=1,
     )
     again = results.counts["reconnected"]
-    assert again >= 6
+    assert again >= 9, "15, but for the first three and those on their way"
     assert again <= len(server.logins) <= 3 + again
     assert set(results.server_errors) <= {"unanswered"}
     assert results.latency.total > 100

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import sys
 
@@ -161,6 +162,23 @@ def test_deliveries_that_do_not_come():
     assert missing - 1 <= results.counts["lost"] <= missing, "behind the last one none is missed"
 
 
+class Lingers(Broadcasts):
+    """Keeps the last message back for longer than a fanout is quiet when all have come."""
+
+    def answer(self, protocol, frame, writer):
+        if self.came < 100:
+            super().answer(protocol, frame, writer)
+            return
+        loop = asyncio.get_running_loop()
+        loop.call_later(0.4, super().answer, protocol, frame, writer)
+
+
+def test_the_last_delivery_is_waited_for():
+    results = fan_out(Lingers())
+    assert results.counts["received"] == results.expected == 300
+    assert not results.server_errors
+
+
 def test_deliveries_that_come_twice():
     results = fan_out(Doubles())
     assert results.counts["duplicate"] == 100
@@ -207,6 +225,7 @@ def test_topics_spread_messages_and_subscribers():
         def answer(self, protocol, frame, writer):
             if frame.data.startswith(b"subscribe "):
                 self.topics[writer] = bytes(frame.data)[10:]
+                self.send(protocol, frame, b"subscribed")
                 return
             topic = bytes(frame.data).partition(b"|")[0]
             for other, theirs in self.writers.items():
@@ -221,9 +240,10 @@ def test_topics_spread_messages_and_subscribers():
         topics=3,
         envelope="{topic}|{payload}",
         first_message="subscribe {topic}",
+        first_answers=1,
     )
     assert results.counts["lost"] == results.counts["unexpected"] == 0
-    assert results.counts["received"] == pytest.approx(results.expected, abs=4)
+    assert results.counts["received"] == results.expected == 200
 
 
 def longer(histogram, ns):
@@ -236,8 +256,11 @@ def test_gaps_of_a_passive_connection():
     results = fan_out(Broadcasts(), rate=20.0, seconds=1.5, gap_seconds=0.01)
     interarrival = results.histogram("interarrival")
     assert longer(interarrival, 11 * MS) <= results.counts["gaps"] <= longer(interarrival, 9 * MS)
-    assert 0 < results.counts["gaps"] <= interarrival.total
-    assert interarrival.percentiles([50.0])[0] == pytest.approx(50 * MS, rel=0.3)
+    came = results.histogram("intended")
+    assert interarrival.total >= 3 * 29 - longer(came, 45 * MS), "the others came in the window"
+    usual = longer(interarrival, 30 * MS) - longer(interarrival, 70 * MS)
+    late = longer(came, 15 * MS)  # what a machine that stalls puts apart
+    assert usual >= interarrival.total - 2 * late
 
 
 def test_the_warm_up_is_kept_apart():

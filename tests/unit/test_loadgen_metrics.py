@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import urllib.request
-
 import pytest
 
 pytest.importorskip("prometheus_client")
 metrics = pytest.importorskip("wsfast.loadgen.metrics")
 
-
-def scrape(port):
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
-        return answer.read().decode()
+from scraping import scrape  # noqa: E402
 
 
 def test_a_scrape_shows_the_latest_progress():

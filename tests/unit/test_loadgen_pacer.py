@@ -21,6 +21,9 @@ from wsfast.selector import EpollSelector
 GAP_NS = 5_000_000
 POLLED_NS = 250_000
 
+#: As many messages leave in one turn at most.
+BURST = 256
+
 
 def test_one_that_is_not_armed_wakes_nobody():
     selector = EpollSelector()
@@ -39,8 +42,8 @@ def test_it_ends_a_wait_at_the_time_that_was_set():
     due = time.monotonic_ns() + 20_000_000
     pacer.wake_at(due + 10**12)
     pacer.wake_at(due)
-    assert selector.select(10) == []
-    assert due <= time.monotonic_ns() < due + 5_000_000_000
+    assert selector.select(500) == []
+    assert due <= time.monotonic_ns() < due + 400_000_000_000
     pacer.wake_at(1)
     assert selector.select(10) == []
     pacer.wake_at(due)
@@ -55,13 +58,15 @@ def test_it_ends_a_wait_at_the_time_that_was_set():
 def test_an_early_one_has_the_loop_poll_until_its_time():
     selector = EpollSelector()
     pacer = Pacer(selector, early_ns=10**12)
+    due = time.monotonic_ns() + 500_000_000_000
+    pacer.wake_at(due)
+    for _ in range(3):
+        assert selector.select(500) == []
+    assert time.monotonic_ns() < due, "it did not sleep until then"
     due = time.monotonic_ns() + 20_000_000
     pacer.wake_at(due)
-    polls = 0
     while time.monotonic_ns() < due:
-        assert selector.select(10) == []
-        polls += 1
-    assert polls > 1
+        assert selector.select(500) == []
     assert selector.select(0) == []
     start = time.monotonic()
     assert selector.select(0.05) == [], "its time has come once"
@@ -109,7 +114,8 @@ def test_an_engine_is_woken_when_a_message_is_due():
         loop.selector.select(30)
         woken = time.monotonic_ns()
         backlog = engine.counts()["backlog"]
-        assert (now - start) // GAP_NS <= backlog <= (woken - start) // GAP_NS + 1
+        most = before + BURST  # after a long pause the rest is for the next turn
+        assert min(most, (now - start) // GAP_NS) <= backlog <= (woken - start) // GAP_NS + 1
         needless += asleep and woken - now < POLLED_NS and backlog == before
     assert end - start == 60_000_000_000
     assert needless <= 10, "it woke up without need"

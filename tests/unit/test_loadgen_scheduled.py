@@ -51,9 +51,9 @@ def test_more_messages_than_connections_leave_in_one_turn():
 
 
 def test_a_count_of_messages_ends_a_schedule():
-    results = measure(Server(), in_flight=1, rate=1000.0, messages=50, seconds=5.0)
+    results = measure(Server(), in_flight=1, rate=1000.0, messages=50)
     assert results.counts["sent"] == results.counts["received"] == 50
-    assert results.window_seconds < 4.0, "not the five seconds of the plan"
+    assert results.window_seconds < 60.0, "not the minute of the plan"
 
 
 def test_what_was_due_at_the_end_still_leaves():

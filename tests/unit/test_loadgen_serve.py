@@ -64,7 +64,7 @@ def test_a_signal_ends_it(number):
     with start("--mode", "ticker", "--rate", "50") as process:
         assert read_address(process).startswith("ws://127.0.0.1:")
         process.send_signal(number)
-        assert process.wait(10) == 0
+        assert process.wait(200) == 0
 
 
 @pytest.mark.parametrize(

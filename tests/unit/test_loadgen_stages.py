@@ -76,6 +76,18 @@ def test_a_run_that_never_began():
     assert stages.CpuMarks([]).percents() == []
 
 
+def test_a_mark_behind_several_ends_is_shared_by_them():
+    """A process that was paused for two stages."""
+    marks = stages.CpuMarks([1.0, 2.0, 1.0, 1.0])
+    marks.begin(0, 5.0)
+    marks.mark(4 * S, 6.0)
+    assert not marks.is_due(5 * S - 1)
+    assert marks.percents()[:3] == pytest.approx([25.0] * 3)
+    assert marks.percents()[3] is None
+    marks.mark(6 * S, 6.5)
+    assert marks.percents() == pytest.approx([25.0] * 4)
+
+
 def test_a_late_mark_is_of_the_time_that_passed():
     marks = stages.CpuMarks([1.0])
     marks.begin(0, 0.0)

@@ -49,7 +49,8 @@ def leaver(ws):
 
 def test_a_round_trip_takes_its_time():
     with serving(echo) as url:
-        assert 1_000 < witness.median_round_trip(url, 0.1) < 1_000_000_000
+        start = time.perf_counter_ns()
+        assert 1_000 < witness.median_round_trip(url, 0.1) < time.perf_counter_ns() - start
 
 
 def test_the_time_that_the_server_takes_is_in_it():
@@ -89,7 +90,8 @@ def test_a_refusal():
 
 
 def test_nobody_there():
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port = listening.getsockname()[1]
-    with pytest.raises(OSError):
-        witness.median_round_trip(f"ws://127.0.0.1:{port}/", 0.1)
+    with socket.socket() as held:  # so that nobody else listens there
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
+        with pytest.raises(ConnectionRefusedError):
+            witness.median_round_trip(f"ws://127.0.0.1:{port}/", 0.1)

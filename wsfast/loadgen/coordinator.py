@@ -203,6 +203,8 @@ class Coordinator:
 
     def _start(self) -> None:
         self._started = True
+        if not any(plan.warmup_seconds for plan in self._plans):
+            self._look_at_target("before")  # no later than the window begins
         start_ns = time.monotonic_ns() + START_DELAY_NS
         for worker in self._workers:
             worker.send({"start_ns": start_ns})

@@ -39,6 +39,9 @@ cdef uint64_t BUSY_NS = 20_000_000        # so long the loop goes on before othe
 IP_BIND_ADDRESS_NO_PORT = 24
 
 
+FOREVER = 1 << 62
+
+
 cdef double spread(uint32_t number) noexcept:
     """A factor of 0.5 to 1 by which lifetimes differ: not all connections leave at once."""
     cdef double golden = number * 0.6180339887498949
@@ -317,17 +320,16 @@ cdef class Engine:
                 raise OSError(code, errno.errorcode.get(code, "connect"))
             return opened.detach()
 
-    def turns(self, seconds):
+    def turns(self, until_ns):
         """A turn of the loop, and while messages keep coming others, for some milliseconds.
 
         Args:
-            seconds: the longest that it may wait.
+            until_ns: CLOCK_MONOTONIC in nanoseconds; no turn begins later, but for the first.
 
         Returns:
             What `EpollSelector.select` returns: the plain files that are ready.
         """
-        cdef uint64_t reads, now = clock_ns()
-        cdef uint64_t until = now + <uint64_t>(seconds * 1e9)
+        cdef uint64_t reads, until = until_ns, now = clock_ns()
         cdef list ready
         cdef uint64_t busy_until = min(now + BUSY_NS, until)
         while True:
@@ -396,6 +398,11 @@ cdef class Engine:
     def outstanding(self):
         """What is waited for before the connections close: messages without an answer."""
         return 0
+
+    @property
+    def patience(self):
+        """After so many quiet turns nothing more is waited for before the connections close."""
+        return FOREVER if self.outstanding else 0
 
     @property
     def exhausted(self):

@@ -19,7 +19,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
-from wsfast.loadgen.engine cimport LoadConnection, clock_ns
+from wsfast.loadgen.engine cimport LoadConnection
 from wsfast.loadgen.histogram cimport Histogram
 from wsfast.loadgen.scheduled cimport ScheduledConnection, ScheduledEngine
 from wsfast.loop cimport Loop
@@ -44,7 +44,10 @@ cdef enum:
 
 cdef bytes WORD = b"wsb:"
 cdef const char *WORD_BYTES = WORD
-cdef uint64_t QUIET_NS = 200_000_000
+
+#: Quiet turns behind which no delivery is expected: while some are missing, and when all came.
+MISSING_TURNS, COMPLETE_TURNS = 20, 4
+
 cdef int TEXT = Opcode.TEXT
 cdef int BINARY = Opcode.BINARY
 
@@ -259,8 +262,17 @@ cdef class FanEngine(ScheduledEngine):
 
     @property
     def outstanding(self):
-        """Whether a delivery came a moment ago: how many are still to come nobody here knows."""
-        return int(self.lanes != 0 and clock_ns() - self.last_answer < QUIET_NS)
+        """Deliveries that are still to come; 1 where this process does not know how many."""
+        if self.publishers < self.lanes or self.topics > 1:
+            return 1
+        owed = int(self.sent) * max(0, int(self.live) - int(self.publishers))
+        return max(0, owed - int(self.received))
+
+    @property
+    def patience(self):
+        if not self.lanes:
+            return 0
+        return MISSING_TURNS if self.outstanding else COMPLETE_TURNS
 
     @property
     def censored_ns(self):

@@ -114,8 +114,16 @@ class CpuMarks:
         )
 
     def mark(self, now_ns: int, cpu_seconds: float) -> None:
-        """The current stage is over."""
-        self._marks.append((now_ns, cpu_seconds))
+        """The current stage is over; of several that are, each has its share by its length."""
+        while self.is_due(now_ns):
+            before_ns, before = self._marks[-1]
+            later = [end for end in self._ends[len(self._marks) :] if end <= now_ns]
+            if not later:
+                self._marks.append((now_ns, cpu_seconds))
+                return
+            end = self._ends[len(self._marks) - 1]
+            share = (end - before_ns) / (now_ns - before_ns)
+            self._marks.append((end, before + share * (cpu_seconds - before)))
 
     def percents(self) -> list[float | None]:
         """Of each stage the share of a core, in percent; None: it did not come to its end."""

@@ -114,10 +114,14 @@ class Session:
         finally:
             self._selector.close()
 
-    def turn(self, seconds: float, *, steady: bool = False) -> None:
-        """One turn of the loop, steady: several; commands and progress pass."""
-        serve = self.engine.turns if steady else self._selector.select
-        for key, _ in serve(max(0.0, min(seconds, TURN_SECONDS))):
+    def turn(self, seconds: float, *, until_ns: int | None = None) -> None:
+        """One turn of the loop, or several until a time; commands and progress pass."""
+        if until_ns is None:
+            ready = self._selector.select(max(0.0, min(seconds, TURN_SECONDS)))
+        else:
+            latest_ns = time.monotonic_ns() + int(TURN_SECONDS * 1e9)
+            ready = self.engine.turns(min(until_ns, latest_ns))
+        for key, _ in ready:
             if key.fd == self._commands.fd:
                 self.obey(self._commands.read())
         if self.intervals.is_due(now_ns := time.monotonic_ns()):
@@ -199,14 +203,17 @@ class Session:
                 self._begin_window()
             if plan.seconds is None:  # lost messages would let it wait for ever
                 end_ns = engine.last_answer + STALL_NS
-            left = ((end_ns if warm else engine.warm_ns) - now_ns) / 1e9
-            if left <= 0:
+            until_ns = end_ns if warm else engine.warm_ns
+            if now_ns >= until_ns:
                 break
-            if started < plan.connections:
+            starting = started < plan.connections
+            if starting:
                 started = engine.start_some(started, SLICE)
-                left = 0.0
             engine.reconnect_some(min(SLICE, plan.opening - engine.pending))
-            self.turn(left, steady=left > 0 and not returning)
+            if starting or returning:
+                self.turn(0.0 if starting else (until_ns - now_ns) / 1e9)
+            else:  # by the clock, not for so long: the window begins when the warm-up ends
+                self.turn(0.0, until_ns=until_ns)
         ended_ns = engine.end(time.monotonic_ns())
         if warm:
             self.window_seconds = (ended_ns - engine.warm_ns) / 1e9
@@ -223,10 +230,21 @@ class Session:
         self.report("warm")
 
     def drain(self) -> None:
-        """Wait for the answers that are still under way, until the deadline of the plan."""
+        """Wait for the answers that are still under way, until the deadline of the plan.
+
+        What came by then is read, however late we look. Quiet is counted in turns, not by the
+        clock: a machine that stalls all of us has not been quiet.
+        """
         deadline = time.monotonic() + self.plan.drain_seconds
-        while self.engine.outstanding and (left := deadline - time.monotonic()) > 0:
+        quiet, left = 0, self.plan.drain_seconds
+        while quiet < self.engine.patience and left > 0:
+            before, reads = time.monotonic(), self.engine.counts()["reads"]
+            left = deadline - before
             self.turn(left)
+            if self.engine.counts()["reads"] != reads:
+                quiet = 0
+            elif time.monotonic() - before >= TURN_SECONDS / 2:  # it waited in vain
+                quiet += 1
 
     def close(self) -> None:
         """Close every connection with 1000; those that do not answer in time are cut."""
