@@ -56,7 +56,7 @@ def provoke(net: Net, handler: Recorder, event: str) -> Any:
     app = App(origins="any")
     app.websocket("/{room}")(handler)
     reading = event != "drain"
-    peer = net.peer(net.server(app), reading=reading)
+    peer = net.peer(net.server(app, closing_seconds=0.5), reading=reading)
     early = {
         "message": text("m") + text("n"),
         "ping": frame(PING, b"p", key=KEY) + text("n"),

@@ -134,10 +134,9 @@ class Favours(Broadcasts):
 
     def __init__(self):
         super().__init__()
-        self.kept, self.came = [], 0
+        self.kept = []
 
     def answer(self, protocol, frame, writer):
-        self.came += 1
         if protocol is list(self.writers.values())[1]:
             super().answer(protocol, frame, writer)
         else:
