@@ -330,6 +330,10 @@ cdef class Endpoint(Messaging):
         cdef Due due = self.settings.timetable.look(&self.times, now, &again)
         if self.connection.close_sent or self.ended:
             return self.settle()
+        if due == DEAD or due == IDLE:
+            # A callback of this turn may have taken long, and what came meanwhile is not read.
+            if self.settings.timetable.look(&self.times, self.loop.selector.now_ns, &again) != due:
+                return self.watch()
         if due == DEAD:
             if self.is_dead(now):
                 return self.give_up()

@@ -25,6 +25,7 @@ from wsfast.client import connect
 from wsfast.endpoint import Endpoint
 from wsfast.limits import Limits
 from wsfast.rfc6455 import State
+from wsfast.wheel import TICK_SECONDS
 
 #: As often as the wheel can.
 OFTEN: dict[str, Any] = {"ping_interval_seconds": 0.06, "ping_jitter": 0}
@@ -151,6 +152,35 @@ def test_a_pong_behind_a_slow_message_does_not_end_the_watch(net: Net) -> None:
     peer.send(text("work") + frame(PONG, pings(peer)[-1], key=KEY))
     seen = len(pings(peer))
     net.until(lambda: len(pings(peer)) > seen)
+    assert ws.ready_state is State.OPEN
+
+
+@pytest.mark.parametrize(
+    ("ends", "life"),
+    [("dead_after_seconds", frame(PONG, b"", key=KEY)), ("idle_seconds", text("here"))],
+)
+def test_what_comes_while_another_callback_runs_is_a_sign_of_life(
+    net: Net, ends: str, life: bytes
+) -> None:
+    """When the time is looked at, behind the callbacks of a turn, it waits to be read."""
+
+    def work(ws: Endpoint, message: str) -> None:
+        if message == "work":
+            peer.send(life)
+            time.sleep(1.1)
+
+    handler = Recorder(message=work)
+    begun = time.monotonic()
+    server = net.server(handler, **{**OFTEN, ends: 1})
+    peer, busy = net.peer(server).upgrade(), net.peer(server).upgrade()
+    net.until(lambda: pings(peer))
+    ws, _ = handler.endpoints
+    busy.send(text("work"))
+    while time.monotonic() < ws.deadline * TICK_SECONDS:
+        pass  # in one turn the callback runs and the time is looked at
+    net.until(lambda: handler.messages)
+    if time.monotonic() - begun >= 1.1 + 1:
+        pytest.skip("the machine paused, and its time was over before the turn began")
     assert ws.ready_state is State.OPEN
 
 
