@@ -81,6 +81,7 @@ def document(**summary):
         "generator": {"lag": {"p99": 200_000}},
         "verdict": {"name": "VALID"},
         "witness": MS,
+        "capacity": 100_000.0,
         "delivery": {"expected": 60, "reach": 0, "last_subscriber": figures},
     }
 
@@ -97,6 +98,16 @@ def test_a_share_is_counted_within_its_slack():
     assert not all(check.holds for check in proof.check(document(sent=10_000, lost=900)))
     mixed = document(sent=10_000, lost=500, duplicate=1)
     assert not all(check.holds for check in proof.check(mixed))
+
+
+@pytest.mark.parametrize(("capacity", "wrong"), [(20_000.0, 0), (100_000.0, 2)])
+def test_a_freeze_of_a_server_that_takes_its_time_to_catch_up(capacity, wrong):
+    """Busy to a quarter: of a freeze of 100 ms in each second 25 ms more are seen."""
+    figures = {"p50": 0.0, "p75": 0.0, "p95": 62.5, "p99": 92.5, "p99.9": 99.25, "max": 100.0}
+    latency = {name: figure * MS for name, figure in figures.items()}
+    run = {"latency": {"intended": latency}, "capacity": capacity}
+    found = list(selftest.freeze(100, 1000, 5000).check(run))
+    assert [each.holds for each in found].count(False) == wrong
 
 
 def test_a_skewed_broadcast():

@@ -32,6 +32,8 @@ __all__ = ["Check", "Proof", "command", "freeze_latency", "proofs", "prove"]
 MS = 1_000_000
 RUN_SECONDS = 120.0
 WITNESS_SECONDS = 0.5
+#: Of a load in front of a server that freezes.
+CONNECTIONS = 50
 
 
 class Check(NamedTuple):
@@ -68,6 +70,8 @@ class Proof(NamedTuple):
         command: of wsfast-bench.
         witnessed: a second instrument measures as well, before and after; its median, in ns,
             stands in the JSON as "witness".
+        saturated: so many messages in flight on each connection show first how many a second such
+            a server answers without its faults, which stands in the JSON as "capacity"; 0: not.
     """
 
     name: str
@@ -76,6 +80,7 @@ class Proof(NamedTuple):
     check: Callable[[dict[str, Any]], Iterator[Check]]
     command: str = "echo"
     witnessed: bool = False
+    saturated: int = 0
 
 
 def freeze_latency(q: float, base: float, freeze: float, every: float, rho: float) -> float:
@@ -94,17 +99,19 @@ def freeze(length_ms: int, every_ms: int, rate: int) -> Proof:
 
     def check(run: dict[str, Any]) -> Iterator[Check]:
         latency = run["latency"]["intended"]
-        base = latency["p50"]
+        base, rho = latency["p50"], rate / run["capacity"]
         for name, q in (("p75", 0.75), ("p95", 0.95), ("p99", 0.99), ("p99.9", 0.999)):
-            expected = freeze_latency(q, base, length_ms * MS, every_ms * MS, rho=0.0)
+            expected = freeze_latency(q, base, length_ms * MS, every_ms * MS, rho)
             yield near(f"intended {name}", expected, latency[name])
         yield near("intended max", base + length_ms * MS, latency["max"])
 
     periods = max(4, -(-4000 // every_ms))
     seconds = periods * every_ms / 1000
-    load = f"-c 50 -r {rate} -d {seconds}s --warmup {every_ms / 2000}s"
+    load = f"-c {CONNECTIONS} -r {rate} -d {seconds}s --warmup {every_ms / 2000}s"
     name = f"freeze of {length_ms} ms every {every_ms} ms, {rate} messages/s"
-    return Proof(name, ["--stall", f"{length_ms}ms/{every_ms}ms"], load.split(), check)
+    waiting = max(1, rate * length_ms // 1000 // CONNECTIONS)  # when the freeze is over
+    stall = ["--stall", f"{length_ms}ms/{every_ms}ms"]
+    return Proof(name, stall, load.split(), check, saturated=waiting)
 
 
 def freeze_in_closed_loop(length_ms: int, every_ms: int) -> Proof:
@@ -230,7 +237,7 @@ def proofs(quick: bool) -> list[Proof]:
     return [
         *some,
         freeze(100, 1000, 1000),
-        freeze(100, 1000, 5000),  # rho is taken for 0: our server answers in one go what waited
+        freeze(100, 1000, 5000),
         freeze(20, 200, 2000),
         *(fixed_delay(ms) for ms in (0.2, 1.0, 20.0, 100.0, 500.0)),
         two_delays(),
@@ -267,24 +274,34 @@ def prove(proof: Proof) -> list[Check]:
         OSError: the server or the load did not start; the message holds what it printed.
     """
     witnessed = []
+    if proof.saturated:
+        with serving(()) as url:
+            load = f"-c {CONNECTIONS} -p {proof.saturated} -d 1s".split()
+            capacity = max(1.0, measured(proof, url, load)["summary"]["messages_per_second"])
     with serving(proof.server) as url:
         if proof.witnessed:
             witnessed.append(median_round_trip(url, WITNESS_SECONDS))
-        command = [sys.executable, "-m", "wsfast.loadgen", proof.command, url, *proof.load]
-        done = subprocess.run(
-            [*command, "--json", "-q"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=RUN_SECONDS,
-        )
+        run = measured(proof, url, proof.load)
         if proof.witnessed:
             witnessed.append(median_round_trip(url, WITNESS_SECONDS))
-    try:
-        run = json.loads(done.stdout)
-        if witnessed:
             run["witness"] = statistics.mean(witnessed)
-        return list(proof.check(run))
+    if proof.saturated:
+        run["capacity"] = capacity
+    return list(proof.check(run))
+
+
+def measured(proof: Proof, url: str, load: Sequence[str]) -> dict[str, Any]:
+    """The JSON of one run.
+
+    Raises:
+        OSError: it did not start; the message holds what it printed.
+    """
+    command = [sys.executable, "-m", "wsfast.loadgen", proof.command, url, *load, "--json", "-q"]
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=RUN_SECONDS
+    )
+    try:
+        return dict(json.loads(done.stdout))
     except ValueError:
         raise OSError(f"{proof.name}: {done.stderr.strip() or done.stdout.strip()}") from None
 
